@@ -1,0 +1,1 @@
+"""How bytes change: derived files, computed when they are read."""

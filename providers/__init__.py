@@ -1,0 +1,12 @@
+"""Where bytes come from: one class a store, all behind the contract in `base`.
+
+Read `memory` first: it is the reference and fits a few screens.
+
+    base        Provider, Reader, Writer, Entry, Capabilities: the contract
+    errors      StorageError and its leaves
+    names       which names may exist at all
+    registry    names to classes, loaded when first used, with install hints
+    memory      the reference store
+    local       a folder of this machine
+    testing     the conformance suite, for authors of further stores
+"""

@@ -1,0 +1,309 @@
+"""The contract between the tree and a store.
+
+Driver-sized, synchronous, thread-safe: the author of a store implements little, and `vfs/tree`
+adds what all share (capability checks, error context, parents, copies across stores, events).
+
+Every path is relative, normalised (`names.check_path`), and "" is the root. Every method may be
+called from many threads at once. Every failure is a leaf of `errors.StorageError`. Every operation
+that a capability names raises Unsupported when that capability is false.
+"""
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Self
+
+import msgspec
+
+from providers.errors import Unsupported
+
+__all__ = [
+    "Capabilities",
+    "Entry",
+    "Kind",
+    "Options",
+    "Provider",
+    "Reader",
+    "Usage",
+    "Writer",
+]
+
+
+class Kind(enum.StrEnum):
+    """What stands at a path. Sockets, devices and refused links are not listed at all."""
+
+    FILE = "file"
+    FOLDER = "folder"
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """What is known of one file or folder.
+
+    `name` is the last segment ("" for the root). `version` is an opaque token that changes
+    whenever the bytes change, also for two rewrites of equal size within one second; ETags come
+    from it. `media_type` is set only where the store keeps one. gc=False: an entry holds nothing
+    that could form a cycle, and a listing makes many.
+    """
+
+    name: str
+    kind: Kind
+    size: int
+    mtime_ns: int
+    version: str
+    media_type: str | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Tell whether this is a folder."""
+        return self.kind is Kind.FOLDER
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """How full a store is, in bytes; None where the store does not say."""
+
+    used: int | None
+    available: int | None
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store can do, as plain data. The suite proves each field in both directions.
+
+    A verb names a method. A phrase names a promise of that method. Everything else is a limit.
+    """
+
+    create: bool = False
+    """New files, visible only at commit."""
+    modify: bool = False
+    """Random write and truncation of a file, visible only at commit."""
+    mkdir: bool = False
+    """Folders that exist without members."""
+    remove: bool = False
+    """Removal of files and, where mkdir is true, of empty folders."""
+    rename: bool = False
+    """Atomic rename of files and folders inside the store."""
+    copy: bool = False
+    """Copy of a file inside the store, without its bytes passing through us."""
+    set_mtime: bool = False
+    """Modification times can be set, to `mtime_resolution_ns`."""
+    usage: bool = False
+    """The store tells how full it is."""
+    xattrs: bool = False
+    """Extended attributes can be read and written."""
+    checksums: frozenset[str] = frozenset()
+    """Algorithms that the store computes by itself or keeps: names of hashlib, or adler32."""
+    descriptors: bool = False
+    """Reader.fileno gives a real descriptor."""
+    exclusive_create: bool = False
+    """overwrite=False is decided atomically at commit, whoever else writes."""
+    conditional_create: bool = False
+    """expect is decided atomically at commit among all writers that use this provider."""
+    case_sensitive: bool = True
+    """"A" and "a" are two names."""
+    normalises_unicode: bool = False
+    """NFC and NFD spellings are one name."""
+    name_max_bytes: int = 255
+    """The longest name, in UTF-8."""
+    size_max: int | None = None
+    """The largest file."""
+    mtime_resolution_ns: int = 1
+    """The step in which modification times are kept."""
+
+
+class Reader(ABC):
+    """Reads one version of one file, from any offset, from many threads.
+
+    `entry` is fixed when the file is opened and describes exactly the bytes that are read.
+    """
+
+    entry: Entry
+
+    @abstractmethod
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, fewer only at the end of the file.
+
+        Raises Changed when the bytes of the pinned version are gone, never mixes two versions;
+        BadRange when `offset` or `size` is negative.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what the reader holds. Closing twice is no error."""
+
+    def fileno(self) -> int | None:
+        """Return a descriptor whose offsets are those of the file, or None.
+
+        It stays the reader's: do not close it, do not seek it. Who sends from it calls `check`
+        after each block.
+        """
+        return None
+
+    def check(self) -> None:
+        """Raise Changed when what stands behind `fileno` is no longer the pinned version."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Writer(ABC):
+    """Takes the new content of one file. One thread at a time.
+
+    Nothing is visible before `commit` and the old content stays until then. Leaving the `with`
+    block without a commit aborts; so does a lost connection or a killed process.
+    """
+
+    @abstractmethod
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append `data`. The buffer is the caller's again when the call returns."""
+
+    @abstractmethod
+    def commit(self) -> Entry:
+        """Make the content visible in one step and return its entry.
+
+        Raises AlreadyExists or Changed when `overwrite` or `expect` of `create` no longer hold;
+        then, and after any other error, the old content stands and the writer is aborted.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop what was written. After a commit or an abort it does nothing."""
+
+    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Put `data` at `offset`; a gap reads as zeros. Only on a writer of `modify`."""
+        raise Unsupported(detail="this writer only appends")
+
+    def truncate(self, size: int) -> None:
+        """Make the file exactly `size` bytes long. Only on a writer of `modify`."""
+        raise Unsupported(detail="this writer only appends")
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that takes the bytes in order, or None.
+
+        Who writes to it directly does so instead of `write`, not beside it.
+        """
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.abort()
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of what a mount's configuration may say to its provider.
+
+    A field's docstring is its documentation. A path in it is typed `pathlib.Path`: the
+    configuration makes it absolute, relative to its own file. A secret has no plain field: it is
+    named by a field that ends in `_file` or `_env`.
+    """
+
+
+class Provider(ABC):
+    """One store.
+
+    `name` is what configuration calls the class; `options` is the type that its configuration is
+    read into; an instance is made by `Provider(options)` and connects lazily, so making one never
+    waits. What the machine itself must have is said by ImportError from the module, which the
+    registry turns into an install hint.
+    """
+
+    name: ClassVar[str]
+    options: ClassVar[type[Options]]
+    capabilities: Capabilities
+
+    @abstractmethod
+    def stat(self, path: str) -> Entry:
+        """Return the entry at `path`; NotFound if nothing is there."""
+
+    @abstractmethod
+    def scandir(self, path: str) -> Iterator[Entry]:
+        """Yield the members of a folder, in any order, in constant memory.
+
+        Raises NotFound or NotADirectory at the first step at the latest. A member that vanishes
+        while it is listed is left out. Reserved names and what is neither file nor folder are
+        left out.
+        """
+
+    @abstractmethod
+    def open(self, path: str) -> Reader:
+        """Return a reader of the file's present version; NotFound, IsADirectory."""
+
+    @abstractmethod
+    def health(self) -> None:
+        """Return when the store serves; raise what hinders it, with cause and way out."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back connections and descriptors. Closing twice is no error."""
+
+    def create(
+        self,
+        path: str,
+        *,
+        overwrite: bool = True,
+        expect: str | None = None,
+        size_hint: int | None = None,
+    ) -> Writer:
+        """Return a writer of a new content for `path`.
+
+        With overwrite=False a file that is there raises AlreadyExists. With `expect`, the file
+        must be there in just this version, else Changed (NotFound if it is gone). Both are checked
+        now and again at commit. The parent must exist (NotFound); a folder at `path` raises
+        IsADirectory. `size_hint` lets the store refuse early (NoSpace) or reserve.
+        """
+        raise Unsupported(path, detail="files cannot be created here")
+
+    def modify(self, path: str, *, expect: str | None = None) -> Writer:
+        """Return a writer that starts with the present content of `path` and takes `write_at`."""
+        raise Unsupported(path, detail="files cannot be changed in place here")
+
+    def mkdir(self, path: str) -> Entry:
+        """Make one folder; AlreadyExists, or NotFound without its parent."""
+        raise Unsupported(path, detail="folders cannot be made here")
+
+    def remove(self, path: str, *, expect: str | None = None) -> None:
+        """Remove a file; IsADirectory on a folder, Changed when it is not version `expect`."""
+        raise Unsupported(path, detail="files cannot be removed here")
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty folder; NotEmpty, NotADirectory. The root stays: Denied."""
+        raise Unsupported(path, detail="folders cannot be removed here")
+
+    def rename(self, source: str, target: str, *, overwrite: bool = False) -> Entry:
+        """Rename a file or folder in one step; return the entry at `target`.
+
+        A file may replace a file if `overwrite`; anything else at `target` raises AlreadyExists,
+        IsADirectory or NotADirectory. Moving a folder into itself raises InvalidPath.
+        """
+        raise Unsupported(source, detail="names cannot be changed here")
+
+    def copy(self, source: str, target: str, *, overwrite: bool = False) -> Entry:
+        """Copy a file inside the store, atomically for readers of `target`; return its entry."""
+        raise Unsupported(source, detail="this store cannot copy by itself")
+
+    def set_mtime(self, path: str, mtime_ns: int) -> Entry:
+        """Set the modification time; return the entry as it is now."""
+        raise Unsupported(path, detail="modification times cannot be set here")
+
+    def checksum(self, path: str, algorithm: str, *, expect: str | None = None) -> bytes:
+        """Return the digest that the store itself gives; Changed if not of version `expect`."""
+        raise Unsupported(path, detail=f"this store gives no {algorithm} checksum")
+
+    def usage(self, path: str) -> Usage:
+        """Return how full the part of the store is that holds `path`."""
+        raise Unsupported(path, detail="this store does not tell its usage")
+
+    def xattrs(self, path: str) -> Mapping[str, bytes]:
+        """Return the user's extended attributes, without the `user.` prefix."""
+        raise Unsupported(path, detail="this store has no extended attributes")
+
+    def set_xattrs(self, path: str, changes: Mapping[str, bytes | None]) -> None:
+        """Set attributes in order, removing those whose value is None; stop at a refusal."""
+        raise Unsupported(path, detail="this store has no extended attributes")
+
+    def sweep(self, *, older_than_seconds: float) -> int:
+        """Remove temporaries that no living writer owns; return how many there were."""
+        return 0

@@ -1,0 +1,1 @@
+"""One namespace over many stores; what every face calls."""

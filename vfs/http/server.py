@@ -1,19 +1,23 @@
-"""Server: a socket, TLS and a pool of threads around one WSGI application."""
+"""Server: cheroot's port, pool and stop around our own loop and connections."""
 
 import logging
-from collections.abc import Callable, Iterable
+import resource
+import socket
+import ssl
+import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server as WsgiServer
 
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+from vfs.http.connection import Connection
+from vfs.http.line import Application
+from vfs.http.loop import CONNECTIONS_MAX, Loop
+from vfs.http.pool import Pool
 
 _log = logging.getLogger(__name__)
 
-THREADS = 50
-"""Each transfer holds one; the breaker lets a stalled store hold fewer than these."""
+BACKLOG = 1024
 
 STOP_SECONDS = 30
 """How long running transfers may take to end after a stop was asked for."""
@@ -31,19 +35,19 @@ class Server:
         tls_cert: Path | None = None,
         tls_key: Path | None = None,
     ) -> None:
+        context = None
+        if tls_cert is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls_cert, tls_key)
         self._host = host
-        self._scheme = "https" if tls_cert else "http"
-        self._server = _Cheroot(
-            (host, port), application, numthreads=THREADS, shutdown_timeout=STOP_SECONDS
-        )
-        self._server.server_name = "headgate"
-        if tls_cert:
-            self._server.ssl_adapter = BuiltinSSLAdapter(str(tls_cert), str(tls_key))
+        self._scheme = "https" if context else "http"
+        self._cheroot = _Cheroot(application, host, port, context)
+        self._stop = threading.Lock()
 
     @property
     def port(self) -> int:
         """The port in use; after `bind` never 0."""
-        return int(self._server.bind_addr[1])
+        return self._cheroot.port
 
     @property
     def url(self) -> str:
@@ -53,8 +57,9 @@ class Server:
 
     def bind(self) -> None:
         """Take the port and start the threads; raises OSError when it is not to be had."""
+        _raise_descriptor_limit()
         try:
-            self._server.prepare()
+            self._cheroot.prepare()
         except OSError as error:
             cause = error.__cause__ or error.__context__
             if error.errno is None and isinstance(cause, OSError):
@@ -62,15 +67,73 @@ class Server:
             raise
 
     def serve(self) -> None:
-        """Serve until `stop` is called from another thread or a signal handler's thread."""
-        self._server.serve()
+        """Serve until `stop` is called from another thread."""
+        self._cheroot.serve()
 
     def stop(self) -> None:
         """Take no more requests, let running ones end, then return."""
-        self._server.stop()
+        with self._stop:
+            self._cheroot.stopping = True
+            self._cheroot.stop()
 
 
 class _Cheroot(WsgiServer):
+    """cheroot's server with our loop in place of its connection manager."""
+
+    def __init__(
+        self, application: Application, host: str, port: int, context: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(
+            (host, port),
+            application,
+            server_name="headgate",
+            request_queue_size=BACKLOG,
+            shutdown_timeout=STOP_SECONDS,
+        )
+        self.host = host
+        self.stopping = False
+        self.requests = self._pool = Pool(self)
+        self._context = context
+
+    @property
+    def port(self) -> int:
+        """The port in use."""
+        return int(self.bind_addr[1])
+
+    def prepare(self) -> None:
+        """Bind, then put our loop in the place of cheroot's."""
+        super().prepare()
+        self._connections.close()  # type: ignore[has-type] # cheroot sets it in prepare
+        self._loop = Loop(self, self.socket)
+        self._connections = self._loop
+
+    def blocked(self) -> AbstractContextManager[None]:
+        """Mark the calling thread as waiting for its peer."""
+        return self._pool.blocked()
+
+    def forget(self, address: str) -> None:
+        """Count a connection out."""
+        self._loop.forget(address)
+
+    def wrapped(self, sock: socket.socket) -> socket.socket:
+        """Return the socket with TLS around it, if there is TLS."""
+        if self._context is None:
+            return sock
+        return self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+
+    def process_conn(self, connection: Connection) -> None:
+        """Queue a connection for the pool."""
+        self.requests.put(connection)
+
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002 - cheroot's own signature
         """Send cheroot's own messages to our log."""
         _log.log(level, "%s", msg, exc_info=traceback)
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many descriptors as connections and their files need, if the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * CONNECTIONS_MAX
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

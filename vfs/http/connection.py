@@ -1,0 +1,230 @@
+"""Connection: one socket, from its first byte to its last."""
+
+import logging
+import select
+import socket
+import ssl
+import time
+from contextlib import suppress
+from typing import Any
+
+from providers.errors import StorageError
+from vfs.http import head as heads
+from vfs.http.answer import Answer
+from vfs.http.bad_request import BadRequest
+from vfs.http.body import Body
+from vfs.http.environ import environ_of
+from vfs.http.line import Host
+from vfs.http.pace import HEAD_SECONDS, IDLE_SECONDS, STALL_SECONDS
+
+_log = logging.getLogger(__name__)
+
+GATHER_BYTES = 64 * 1024
+SHORT_WAIT_MS = 20
+"""A peer on the same campus answers within this; only then is the thread given up as waiting."""
+
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 1024 * 1024
+
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Connection:
+    """A non-blocking socket with what has been read ahead of it.
+
+    The loop's thread gathers a request's head; then one pool thread answers it and gives the
+    connection back. Only one of them has it at any time, so nothing here needs a lock.
+    """
+
+    # cheroot's pool reads these.
+    requests_seen = 0
+    ssl_env: dict[str, str] = {}  # noqa: RUF012 - never written
+
+    def __init__(self, host: Host, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        self.host = host
+        self.socket = sock
+        self.remote_addr = str(address[0]) if address else ""
+        self.remote_port = int(address[1]) if address else 0
+        self.closed = False
+        self._handshaken = not isinstance(sock, ssl.SSLSocket)
+        self._buffer = bytearray()
+        self._searched = 0
+        self._head_end = -1
+        self._ended = False
+        self._deadline = time.monotonic() + HEAD_SECONDS
+
+    @property
+    def secure(self) -> bool:
+        """Tell whether the connection is encrypted."""
+        return isinstance(self.socket, ssl.SSLSocket)
+
+    @property
+    def rfile(self) -> "Connection":
+        """The connection itself: cheroot asks whether it is closed."""
+        return self
+
+    # In the loop's thread
+
+    def gather(self) -> bool:
+        """Read what is there without waiting; tell whether a thread should take over.
+
+        That is so when a head is complete, too long or wrong, and when the peer is gone.
+        """
+        try:
+            if not self._handshaken:
+                assert isinstance(self.socket, ssl.SSLSocket)
+                self.socket.do_handshake()
+                self._handshaken = True
+            while not self._is_decided():
+                data = self.socket.recv(GATHER_BYTES)
+                if not data:
+                    self._ended = True
+                    return True
+                if not self._buffer:
+                    self._deadline = time.monotonic() + HEAD_SECONDS
+                self._buffer += data
+        except _WOULD_BLOCK:
+            return False
+        except OSError:
+            self._ended = True
+        return True
+
+    def is_overdue(self, now: float) -> bool:
+        """Tell whether the head has taken too long, or the peer has nothing more to say."""
+        return now > self._deadline
+
+    def _is_decided(self) -> bool:
+        """Tell whether the buffer holds a head to answer, be it with an error."""
+        end = self._buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
+        if end >= 0:
+            self._head_end = end + 4
+            return True
+        # llhttp would wait for more after a bare line feed at the end; refuse it at once.
+        if self._buffer.find(b"\n\n", max(0, self._searched - 1)) >= 0:
+            self._head_end = len(self._buffer)
+            return True
+        self._searched = len(self._buffer)
+        return len(self._buffer) > heads.HEAD_MAX_BYTES
+
+    # In a pool thread
+
+    def communicate(self) -> bool:
+        """Answer the request that was gathered; tell whether the connection goes on."""
+        if self._ended:
+            return False
+        head = None
+        answer = Answer(self)
+        try:
+            head = heads.parse(self._gathered())
+            body = Body(self, head)
+            answer.expect(head, body)
+            self._run(answer, environ_of(self, head, body))
+        except BadRequest as error:
+            answer.refuse(error)
+        except StorageError as error:
+            # The head is out already, or the application would have turned it into an answer.
+            _log.warning("a transfer was cut: %s", error)
+            answer.refuse(BadRequest(502, "the store failed"))
+        except OSError as error:
+            _log.debug("lost %s: %s", self.remote_addr, error)
+            return False
+        except Exception:  # noqa: BLE001 - one request must not end the thread
+            _log.exception("a request failed: %s", head.target if head else "")
+            answer.refuse(BadRequest(500, "the gateway failed on this request; its log says why"))
+        if not answer.keep:
+            self._linger()
+            return False
+        self._deadline = time.monotonic() + IDLE_SECONDS
+        return True
+
+    def _run(self, answer: Answer, environ: dict[str, Any]) -> None:
+        result = self.host.wsgi_app(environ, answer.start)
+        try:
+            answer.send(result)
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+
+    def receive(self, size: int) -> bytes:
+        """Return up to `size` bytes, waiting for the first; empty at the end of the stream."""
+        if self._buffer:
+            return self._from_buffer(size)
+        while True:
+            try:
+                return self.socket.recv(size)
+            except _WOULD_BLOCK:
+                self.wait(select.POLLIN)
+
+    def receive_now(self, size: int) -> bytes | None:
+        """Return what is there already, None when nothing is or the peer is gone."""
+        if self._buffer:
+            return self._from_buffer(size)
+        try:
+            return self.socket.recv(size) or None
+        except OSError:
+            return None
+
+    def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of `data`, waiting for the peer where it must."""
+        view = memoryview(data)
+        while view:
+            try:
+                sent = self.socket.send(view)
+            except _WOULD_BLOCK:
+                self.wait(select.POLLOUT)
+            else:
+                view = view[sent:]
+
+    def wait(self, events: int) -> None:
+        """Wait for the peer; raise BadRequest when it stalls."""
+        poll = select.poll()
+        poll.register(self.socket, events)
+        if poll.poll(SHORT_WAIT_MS):
+            return
+        with self.host.blocked():
+            if not poll.poll(STALL_SECONDS * 1000):
+                raise BadRequest(408, f"nothing came through for {STALL_SECONDS:.0f} seconds")
+
+    def close(self) -> None:
+        """Close the socket, once."""
+        if not self.closed:
+            self.closed = True
+            self.host.forget(self.remote_addr)
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+            self.socket.close()
+
+    def _linger(self) -> None:
+        """Let the peer read the answer before the connection is reset under what it still sends."""
+        try:
+            if self.secure:
+                return
+            self.socket.shutdown(socket.SHUT_WR)
+            end = time.monotonic() + LINGER_SECONDS
+            left = LINGER_BYTES
+            poll = select.poll()
+            poll.register(self.socket, select.POLLIN)
+            while left > 0 and (wait := end - time.monotonic()) > 0:
+                if not poll.poll(wait * 1000):
+                    return
+                data = self.socket.recv(GATHER_BYTES)
+                if not data:
+                    return
+                left -= len(data)
+        except OSError:
+            pass
+
+    def _gathered(self) -> bytes:
+        """Return the head that was gathered and make ready for the next."""
+        if self._head_end < 0:
+            raise BadRequest(431, f"the headers may have {heads.HEAD_MAX_BYTES} bytes")
+        data = self._from_buffer(self._head_end)
+        self._head_end = -1
+        self._searched = 0
+        return data
+
+    def _from_buffer(self, size: int) -> bytes:
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data

@@ -1,0 +1,146 @@
+"""Head: request line and header fields, parsed by llhttp and judged strictly.
+
+What two servers could read in two ways is refused: bare line feeds, folded lines, Content-Length
+beside Transfer-Encoding or twice, codings other than chunked, fields that may stand only once and
+stand twice with different values.
+"""
+
+import re
+
+import httptools
+
+from vfs.http.bad_request import BadRequest
+
+HEAD_MAX_BYTES = 64 * 1024
+TARGET_MAX_BYTES = 16 * 1024
+
+_RAW_BYTE = re.compile(rb"[\x80-\xff]")
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\]")
+_PORT = re.compile(rb"(?::\d{0,5})?")
+
+# Fields that hold one value. Two that are equal count as one, as some clients send them.
+_SINGLE = frozenset(
+    {
+        b"host",
+        b"authorization",
+        b"content-type",
+        b"content-md5",
+        b"content-range",
+        b"date",
+        b"depth",
+        b"destination",
+        b"expect",
+        b"if-modified-since",
+        b"if-range",
+        b"if-unmodified-since",
+        b"lock-token",
+        b"oc-checksum",
+        b"oc-total-length",
+        b"overwrite",
+        b"range",
+        b"timeout",
+        b"user-agent",
+        b"x-oc-mtime",
+        b"x-update-range",
+    }
+)
+
+
+class Head:
+    """One parsed request head. Everything is fixed once `parse` has returned it."""
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.target = b""
+        self.version = "1.1"
+        self.fields: dict[bytes, bytes] = {}
+        self.keep_alive = False
+        self.chunked = False
+        self.length = 0
+        self.expects_continue = False
+
+
+class _Fields:
+    """Receives llhttp's callbacks for one head."""
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.fields: dict[bytes, bytes] = {}
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        # An underscore would become a hyphen's twin in a WSGI environment.
+        if b"_" in name:
+            return
+        value = value.strip(b" \t")
+        old = self.fields.get(name)
+        if old is None:
+            self.fields[name] = value
+        elif name not in _SINGLE:
+            self.fields[name] = old + b", " + value
+        elif old != value:
+            raise BadRequest(400, f"the header {name.decode('latin-1')!r} stands there twice")
+
+
+def parse(data: bytes) -> Head:
+    """Return the head in `data`, which ends with its empty line; raise BadRequest."""
+    line_end = data.find(b"\r\n")
+    if line_end > TARGET_MAX_BYTES:
+        raise BadRequest(414, f"a request line may have {TARGET_MAX_BYTES} bytes")
+    line = data[:line_end]
+    if _RAW_BYTE.search(line):
+        # Many people type names as they are; escape them as a careful client would have.
+        data = _RAW_BYTE.sub(lambda byte: b"%%%02X" % byte[0][0], line) + data[line_end:]
+    receiver = _Fields()
+    parser = httptools.HttpRequestParser(receiver)
+    try:
+        parser.feed_data(data)
+    except httptools.HttpParserUpgrade:
+        # HTTP/1.1 goes on; an offer to change the protocol may be ignored.
+        pass
+    except httptools.HttpParserInvalidMethodError as error:
+        raise BadRequest(501, "this method is not known here") from error
+    except httptools.HttpParserCallbackError as error:
+        cause = error.__context__
+        raise cause if isinstance(cause, BadRequest) else error from None
+    except httptools.HttpParserError as error:
+        raise BadRequest(400, f"the request is no proper HTTP: {error}") from error
+    head = Head()
+    head.method = parser.get_method().decode("ascii")
+    head.target = receiver.target
+    head.fields = receiver.fields
+    head.version = parser.get_http_version()
+    head.keep_alive = parser.should_keep_alive()
+    _judge(head)
+    return head
+
+
+def _judge(head: Head) -> None:
+    fields = head.fields
+    if head.version not in ("1.0", "1.1"):
+        raise BadRequest(505, "this server speaks HTTP/1.1")
+    if head.method == "CONNECT":
+        raise BadRequest(405, "this server is no proxy")
+    host = fields.get(b"host")
+    if host is None and head.version == "1.1":
+        raise BadRequest(400, "an HTTP/1.1 request needs a Host header")
+    if host is not None:
+        name = _HOST.match(host)
+        if name is None or _PORT.fullmatch(host, name.end()) is None:
+            raise BadRequest(400, "the Host header is malformed")
+    coding = fields.get(b"transfer-encoding")
+    if coding is not None:
+        if head.version == "1.0":
+            raise BadRequest(400, "HTTP/1.0 has no Transfer-Encoding")
+        if coding.lower() != b"chunked":
+            raise BadRequest(501, "the only transfer coding known here is chunked")
+        head.chunked = True
+    head.length = int(fields.get(b"content-length") or b"0")
+    expect = fields.get(b"expect")
+    if expect is not None and head.version == "1.1":
+        if expect.lower() != b"100-continue":
+            raise BadRequest(417, "the only expectation known here is 100-continue")
+        head.expects_continue = head.chunked or head.length > 0

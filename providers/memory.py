@@ -119,9 +119,10 @@ class MemoryProvider(Provider):
 
     def modify(self, path: str, *, expect: str | None = None) -> Writer:
         with self._lock:
-            content = SparseBytes(self._root.find_file(path, expect).content)
+            file = self._root.find_file(path, expect)
+            content = SparseBytes(file.content)
             self.reserve(path, content.held)
-        return _MemoryWriter(self, path, content, expect=expect, random=True)
+        return _MemoryWriter(self, path, content, expect=expect, modified=file)
 
     def mkdir(self, path: str) -> Entry:
         with self._lock:
@@ -137,10 +138,10 @@ class MemoryProvider(Provider):
 
     def rmdir(self, path: str) -> None:
         with self._lock:
-            if self._root.find_folder(path).members:
-                raise NotEmpty(path)
             if not path:
                 raise Denied(path, detail="the root of a store stays")
+            if self._root.find_folder(path).members:
+                raise NotEmpty(path)
             self._root.find_folder(parent(path)).pop(basename(path))
 
     def rename(self, source: str, target: str, *, overwrite: bool = False) -> Entry:
@@ -195,7 +196,7 @@ class MemoryProvider(Provider):
 
     def xattrs(self, path: str) -> Mapping[str, bytes]:
         with self._lock:
-            return self._root.find(path).xattrs
+            return dict(self._root.find(path).xattrs)
 
     def set_xattrs(self, path: str, changes: Mapping[str, bytes | None]) -> None:
         with self._lock:
@@ -285,14 +286,14 @@ class _MemoryWriter(Writer):
         *,
         overwrite: bool = True,
         expect: str | None = None,
-        random: bool = False,
+        modified: File | None = None,
     ) -> None:
         self._store = store
         self._path = path
         self._content: SparseBytes | None = content
         self._overwrite = overwrite
         self._expect = expect
-        self._random = random
+        self._modified = modified
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._put(self._open().size, data)
@@ -313,7 +314,11 @@ class _MemoryWriter(Writer):
         content.freeze()
         try:
             entry = self._store.publish(
-                self._path, content, overwrite=self._overwrite, expect=self._expect
+                self._path,
+                content,
+                xattrs=self._modified.xattrs if self._modified else None,
+                overwrite=self._overwrite,
+                expect=self._expect,
             )
         except BaseException:
             self.abort()
@@ -343,7 +348,7 @@ class _MemoryWriter(Writer):
             raise
 
     def _check_random(self, offset: int) -> None:
-        if not self._random:
+        if self._modified is None:
             raise Unsupported(self._path, detail="this writer only appends")
         if offset < 0:
             raise BadRange(self._path, detail="offset and size may not be negative")

@@ -11,6 +11,7 @@ and the raw operations of `Harness`, and inherits every test of the contract:
         def mkdir_raw(self, path): ...
 
     harness      what a subclass gives, and what the tests share
+    memory       a harness to learn from, and for tests of wrappers
     content      bytes that prove that they are whole
     reading      stat, open, read_at, checksum, usage, health
     naming       odd names work, impossible ones are refused

@@ -94,6 +94,8 @@ class Folders(Harness):
             provider.rmdir("file")
         with pytest.raises(NotFound):
             provider.rmdir("missing")
+        with pytest.raises((Denied, NotEmpty)):
+            provider.rmdir("")
         assert names(provider) == {"file"}
 
     def test_remove(self, provider: Provider) -> None:

@@ -96,3 +96,16 @@ def test_two_stores_share_no_version() -> None:
     write(first, "file", 1)
     write(second, "file", 2)
     assert first.stat("file").version != second.stat("file").version
+
+
+def test_a_modification_keeps_the_attributes() -> None:
+    """Extended attributes belong to the file: a modification keeps them, a new content does not."""
+    store = small_store()
+    write(store, "file", 10)
+    store.set_xattrs("file", {"key": b"value"})
+    with store.modify("file") as writer:
+        writer.write(b"more")
+        writer.commit()
+    assert store.xattrs("file") == {"key": b"value"}
+    write(store, "file", 10)
+    assert store.xattrs("file") == {}

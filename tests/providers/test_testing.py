@@ -53,9 +53,9 @@ class LyingReader(Reader):
 
 
 class WritesLike(MemoryProvider):
-    """Gives the writers of `writer`."""
+    """Gives the writers of `Lie`."""
 
-    writer: type[LyingWriter]
+    Lie: type[LyingWriter]
 
     def create(
         self,
@@ -66,20 +66,20 @@ class WritesLike(MemoryProvider):
         size_hint: int | None = None,
     ) -> Writer:
         inner = super().create(path, overwrite=overwrite, expect=expect, size_hint=size_hint)
-        return self.writer(inner, self, path)
+        return self.Lie(inner, self, path)
 
 
 class ReadsLike(MemoryProvider):
-    """Gives the readers of `reader`."""
+    """Gives the readers of `Lie`."""
 
-    reader: type[LyingReader]
+    Lie: type[LyingReader]
 
     def open(self, path: str) -> Reader:
-        return self.reader(super().open(path), self, path)
+        return self.Lie(super().open(path), self, path)
 
 
 class VisibleBeforeCommit(WritesLike):
-    class writer(LyingWriter):  # noqa: N801
+    class Lie(LyingWriter):
         def write(self, data: bytes | bytearray | memoryview) -> None:
             super().write(data)
             content = SparseBytes()
@@ -89,14 +89,14 @@ class VisibleBeforeCommit(WritesLike):
 
 
 class ListsTemporaries(WritesLike):
-    class writer(LyingWriter):  # noqa: N801
+    class Lie(LyingWriter):
         def write(self, data: bytes | bytearray | memoryview) -> None:
             super().write(data)
             self.store.publish(self.path + ".part", SparseBytes())
 
 
 class CommitsOnLeaving(WritesLike):
-    class writer(LyingWriter):  # noqa: N801
+    class Lie(LyingWriter):
         def __exit__(self, *exc: object) -> None:
             try:
                 self.commit()
@@ -105,7 +105,7 @@ class CommitsOnLeaving(WritesLike):
 
 
 class KeepsTheBuffer(WritesLike):
-    class writer(LyingWriter):  # noqa: N801
+    class Lie(LyingWriter):
         def __init__(self, inner: Writer, store: MemoryProvider, path: str) -> None:
             super().__init__(inner, store, path)
             self.kept: list[bytes | bytearray | memoryview] = []
@@ -120,13 +120,13 @@ class KeepsTheBuffer(WritesLike):
 
 
 class ReturnsAnotherVersion(WritesLike):
-    class writer(LyingWriter):  # noqa: N801
+    class Lie(LyingWriter):
         def commit(self) -> Entry:
             return replace(super().commit(), version="guessed")
 
 
 class CommitsTwice(WritesLike):
-    class writer(LyingWriter):  # noqa: N801
+    class Lie(LyingWriter):
         def commit(self) -> Entry:
             try:
                 return super().commit()
@@ -184,25 +184,25 @@ class DecodesPercent(MemoryProvider):
 
 
 class ReadsUnpinned(ReadsLike):
-    class reader(LyingReader):  # noqa: N801
+    class Lie(LyingReader):
         def read_at(self, offset: int, size: int) -> bytes:
             return MemoryProvider.open(self.store, self.path).read_at(offset, size)
 
 
 class ReadsShort(ReadsLike):
-    class reader(LyingReader):  # noqa: N801
+    class Lie(LyingReader):
         def read_at(self, offset: int, size: int) -> bytes:
             return super().read_at(offset, min(size, 65_536))
 
 
 class ReadsIn32Bits(ReadsLike):
-    class reader(LyingReader):  # noqa: N801
+    class Lie(LyingReader):
         def read_at(self, offset: int, size: int) -> bytes:
             return super().read_at(offset % 2**32, size)
 
 
 class TakesNegativeRanges(ReadsLike):
-    class reader(LyingReader):  # noqa: N801
+    class Lie(LyingReader):
         def read_at(self, offset: int, size: int) -> bytes:
             return super().read_at(max(0, offset), max(0, size))
 

@@ -163,7 +163,7 @@ def test_a_fault_cuts_a_writer(memory: MemoryProvider, operation: str) -> None:
     """A writer that fails midway or at commit leaves the old content."""
     store = FaultProvider(memory)
     store.fail(operation, NoSpace, after=5 if operation == "write" else 0)
-    with pytest.raises(NoSpace), store.create("folder/file") as writer:  # noqa: PT012
+    with pytest.raises(NoSpace), store.create("folder/file") as writer:  # noqa: PT012 - any step may
         writer.write(b"12345")
         writer.write(b"67890")
         writer.commit()

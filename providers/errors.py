@@ -220,6 +220,8 @@ def from_oserror(error: OSError, path: str = "") -> StorageError:
         return leaf(path, detail="the name is too long for this store")
     if error.errno == errno.ELOOP:
         return leaf(path, detail=_LINK)
+    if error.errno == errno.ENXIO:
+        return leaf(path, detail="it is neither a file nor a folder, so it is not served")
     if error.errno == errno.EXDEV:
         return leaf(path, detail="a symbolic link in this path leads out of the store")
     return leaf(path)
@@ -240,6 +242,7 @@ _BY_ERRNO: dict[int, type[StorageError]] = {
     errno.EPERM: Denied,
     errno.ELOOP: Denied,
     errno.EXDEV: Denied,
+    errno.ENXIO: Denied,
     errno.EROFS: ReadOnly,
     errno.EINVAL: InvalidPath,
     errno.EILSEQ: InvalidPath,

@@ -7,9 +7,7 @@ import threading
 import time
 
 from providers.base import Entry, Kind
-from providers.errors import Denied
 
-SPECIAL = "it is neither a file nor a folder, so it is not served"
 _KIND = 0o170000
 _REGULAR = stat.S_IFREG
 _FOLDER = stat.S_IFDIR
@@ -18,7 +16,7 @@ _FOLDER = stat.S_IFDIR
 def entry_of(name: str, status: os.stat_result) -> Entry:
     """Return the entry of a file or folder.
 
-    Raises ELOOP for a symbolic link and Denied for a device, FIFO or socket.
+    Raises ELOOP for a symbolic link and ENXIO for a device, FIFO or socket.
     """
     kind = status.st_mode & _KIND
     if kind == _REGULAR:
@@ -30,9 +28,8 @@ def entry_of(name: str, status: os.stat_result) -> Entry:
 
 def refusal_of(status: os.stat_result) -> OSError:
     """Return the error for what is neither a file nor a folder."""
-    if stat.S_ISLNK(status.st_mode):
-        return OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    return Denied(detail=SPECIAL)
+    number = errno.ELOOP if stat.S_ISLNK(status.st_mode) else errno.ENXIO
+    return OSError(number, os.strerror(number))
 
 
 def version_of(status: os.stat_result) -> str:

@@ -33,7 +33,7 @@ from providers.errors import (
     Unsupported,
 )
 from providers.folderlock import locked
-from providers.inode import SPECIAL, entry_of, refusal_of, version_of
+from providers.inode import entry_of, refusal_of, version_of
 from providers.names import RESERVED_PREFIX, basename, check_path, join
 from providers.pinned import Pinned
 from providers.place import Place
@@ -358,12 +358,7 @@ class LocalProvider(Provider):
         return None
 
     def _open_file(self, path: str) -> tuple[int, os.stat_result]:
-        try:
-            descriptor = self._beneath.open(check_path(path), _READ)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # a socket
-                raise Denied(detail=SPECIAL) from None
-            raise
+        descriptor = self._beneath.open(check_path(path), _READ)
         status = os.fstat(descriptor)
         if stat.S_ISREG(status.st_mode):
             return descriptor, status

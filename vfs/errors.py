@@ -1,0 +1,54 @@
+"""The one table: what a StorageError means to a client and to the log."""
+
+import logging
+
+import msgspec
+
+from providers import errors
+from providers.errors import StorageError
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """HTTP status and log level of one leaf."""
+
+    status: int
+    level: int = logging.INFO
+
+
+TABLE: dict[type[StorageError], Meaning] = {
+    errors.NotFound: Meaning(404),
+    errors.AlreadyExists: Meaning(412),
+    errors.NotADirectory: Meaning(409),
+    errors.IsADirectory: Meaning(405),
+    errors.NotEmpty: Meaning(409),
+    errors.Denied: Meaning(403),
+    errors.ReadOnly: Meaning(403),
+    errors.InvalidPath: Meaning(400),
+    errors.BadRange: Meaning(416),
+    errors.Changed: Meaning(412),
+    errors.Unsupported: Meaning(501),
+    errors.NoSpace: Meaning(507, logging.WARNING),
+    errors.Unavailable: Meaning(503, logging.WARNING),
+    errors.RateLimited: Meaning(503),
+    errors.TimedOut: Meaning(504, logging.WARNING),
+    errors.BadCredentials: Meaning(502, logging.ERROR),
+    errors.Corrupted: Meaning(502, logging.ERROR),
+}
+
+UNKNOWN = Meaning(502, logging.ERROR)
+"""A failure that its provider could not name."""
+
+
+def meaning(error: StorageError) -> Meaning:
+    """Return what `error` means: its class, or the nearest class above it that has a row."""
+    for ancestor in type(error).__mro__:
+        row = TABLE.get(ancestor)
+        if row is not None:
+            return row
+    return UNKNOWN
+
+
+def sentence(error: StorageError) -> str:
+    """Return what a client may be told: thing and cause, without the store's inner names."""
+    what = f"{error.text}: {error.detail}" if error.detail else error.text
+    return f"{error.path}: {what}" if error.path else what

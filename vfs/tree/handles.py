@@ -1,0 +1,101 @@
+"""Readers and writers as the tree hands them out."""
+
+from collections.abc import Callable
+
+from providers.base import Entry, Reader, Writer
+from vfs.tree.mounts import Replica
+
+
+class TreeReader(Reader):
+    """A provider's reader that reports its errors and keeps its store from being closed."""
+
+    def __init__(self, reader: Reader, replica: Replica, path: str) -> None:
+        self.entry = reader.entry
+        self._reader = reader
+        self._replica = replica
+        self._path = path
+        self._open = True
+        replica.acquire()
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Read through the breaker."""
+        return self._replica.call(self._path, self._reader.read_at, offset, size)
+
+    def fileno(self) -> int | None:
+        """Return the descriptor of the provider's reader."""
+        return self._reader.fileno()
+
+    def check(self) -> None:
+        """Check the provider's reader."""
+        self._replica.call(self._path, self._reader.check)
+
+    def close(self) -> None:
+        """Close the provider's reader, once."""
+        if self._open:
+            self._open = False
+            try:
+                self._reader.close()
+            finally:
+                self._replica.release()
+
+
+class TreeWriter(Writer):
+    """A provider's writer that tells the tree what it committed.
+
+    `created` says whether nothing stood at the path when the writer was made.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        replica: Replica,
+        path: str,
+        *,
+        created: bool,
+        committed: Callable[[Entry], None],
+    ) -> None:
+        self.created = created
+        self._writer = writer
+        self._replica = replica
+        self._path = path
+        self._committed = committed
+        self._open = True
+        replica.acquire()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write through the breaker."""
+        self._replica.call(self._path, self._writer.write, data)
+
+    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Write through the breaker."""
+        self._replica.call(self._path, self._writer.write_at, offset, data)
+
+    def truncate(self, size: int) -> None:
+        """Truncate through the breaker."""
+        self._replica.call(self._path, self._writer.truncate, size)
+
+    def fileno(self) -> int | None:
+        """Return the descriptor of the provider's writer."""
+        return self._writer.fileno()
+
+    def commit(self) -> Entry:
+        """Commit, then tell the tree."""
+        try:
+            entry = self._replica.call(self._path, self._writer.commit)
+        finally:
+            self._close()
+        self._committed(entry)
+        return entry
+
+    def abort(self) -> None:
+        """Abort the provider's writer; nothing after a commit."""
+        if self._open:
+            try:
+                self._writer.abort()
+            finally:
+                self._close()
+
+    def _close(self) -> None:
+        if self._open:
+            self._open = False
+            self._replica.release()

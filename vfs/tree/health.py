@@ -1,0 +1,90 @@
+"""Breaker: keeps a failing store from hurting whoever does not need it."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from providers.errors import StorageError, TimedOut, Unavailable
+
+FAILURES_TO_OPEN = 3
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+CALLS_AT_ONCE = 32
+"""Fewer than the server has threads, so that one stalled store can never hold them all."""
+
+
+class Breaker:
+    """Counts failures in a row; after too many it refuses at once until a pause has passed.
+
+    Then one call is let through as a probe. If it fails the pause doubles, up to a minute. It also
+    bounds how many calls are in the store at once. `clock` and the limits are fixed; `_lock`
+    guards the rest, and is never held while the store is called.
+    """
+
+    def __init__(
+        self,
+        *,
+        calls_at_once: int = CALLS_AT_ONCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._calls_at_once = calls_at_once
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._failures = 0
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._open_until: float | None = None
+        self._probing = False
+        self._down_since: float | None = None
+
+    @property
+    def down_seconds(self) -> float | None:
+        """How long the store has been down, or None while it serves."""
+        since = self._down_since
+        return None if since is None else self._clock() - since
+
+    def enter(self) -> None:
+        """Count a call in; raise Unavailable, with the time to wait, when it should not be made."""
+        with self._lock:
+            if self._open_until is not None:
+                wait = self._open_until - self._clock()
+                if wait > 0 or self._probing:
+                    raise Unavailable(
+                        detail="it failed repeatedly and is tried again in a moment",
+                        retry_after_seconds=max(wait, 1.0),
+                    )
+                self._probing = True
+            elif self._calls >= self._calls_at_once:
+                raise Unavailable(
+                    detail=f"{self._calls} calls to it are waiting already",
+                    retry_after_seconds=FIRST_PAUSE_SECONDS,
+                )
+            self._calls += 1
+
+    def leave(self, error: StorageError | None = None) -> None:
+        """Count a call out, with the error it ended in. Only a store that is down counts."""
+        failed = isinstance(error, Unavailable | TimedOut)
+        with self._lock:
+            self._calls -= 1
+            if failed:
+                self._fail()
+            elif self._failures:
+                self._succeed()
+
+    def _fail(self) -> None:
+        self._failures += 1
+        if self._probing:
+            self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+        if self._failures >= FAILURES_TO_OPEN:
+            self._probing = False
+            now = self._clock()
+            self._open_until = now + self._pause_seconds
+            if self._down_since is None:
+                self._down_since = now
+
+    def _succeed(self) -> None:
+        self._failures = 0
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._open_until = None
+        self._probing = False
+        self._down_since = None

@@ -1,0 +1,170 @@
+"""Where each store stands in the namespace."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import ParamSpec, TypeVar
+
+from providers.base import Entry, Kind, Provider
+from providers.errors import InvalidPath, ReadOnly, StorageError, TimedOut, Unavailable
+from vfs.tree import paths
+from vfs.tree.health import Breaker
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Replica:
+    """One provider of a mount, with its breaker and a count of who uses it.
+
+    `provider` and `breaker` are fixed; `_lock` guards the rest. A retired replica closes its
+    provider when the last call, reader and writer is done, so a reload drops no transfer.
+    """
+
+    def __init__(self, provider: Provider, breaker: Breaker | None = None) -> None:
+        self.provider = provider
+        self.breaker = breaker or Breaker()
+        self._lock = threading.Lock()
+        self._users = 0
+        self._retired = False
+
+    def call(self, path: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call one method of the provider under the breaker; complete the error with context.
+
+        `path` is the tree path that an error is reported for.
+        """
+        self.breaker.enter()
+        failure: StorageError | None = None
+        try:
+            return function(*args, **kwargs)
+        except StorageError as error:
+            failure = error.at(provider=self.provider.name, operation=function.__name__, path=path)
+            raise
+        finally:
+            self.breaker.leave(failure)
+
+    def acquire(self) -> None:
+        """Count a user in: a reader, a writer or a listing under way."""
+        with self._lock:
+            self._users += 1
+
+    def release(self) -> None:
+        """Count a user out."""
+        with self._lock:
+            self._users -= 1
+            last = self._retired and self._users == 0
+        if last:
+            self.provider.close()
+
+    def retire(self) -> None:
+        """Close the provider as soon as nobody uses it."""
+        with self._lock:
+            self._retired = True
+            last = self._users == 0
+        if last:
+            self.provider.close()
+
+
+class Mount:
+    """One or more providers at one path, in order of preference. All attributes are fixed.
+
+    The first replica is the primary: it takes every change. The others hold the same files, kept
+    in step by other means, and answer reads while the primary is down.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        replicas: Sequence[Provider | Replica],
+        *,
+        read_only: bool = False,
+    ) -> None:
+        if not replicas:
+            raise ValueError(f"the mount {path!r} needs a provider")
+        self.path = paths.parse(path)
+        self.replicas = tuple(
+            replica if isinstance(replica, Replica) else Replica(replica) for replica in replicas
+        )
+        self.read_only = read_only
+
+    @property
+    def primary(self) -> Replica:
+        """The replica that takes changes."""
+        return self.replicas[0]
+
+    def writable(self, path: str) -> Replica:
+        """Return the primary; raise ReadOnly for a read-only mount."""
+        if self.read_only:
+            raise ReadOnly(path, detail=f"the mount {self.path} is read-only")
+        return self.primary
+
+    def read(self, path: str, use: Callable[[Replica], T]) -> T:
+        """Return what the first replica that serves gives; raise the primary's error if none."""
+        first: StorageError | None = None
+        for replica in self.replicas:
+            replica.acquire()
+            try:
+                return use(replica)
+            except (Unavailable, TimedOut) as error:
+                first = first or error.at(provider=replica.provider.name, operation="", path=path)
+            finally:
+                replica.release()
+        assert first is not None
+        raise first
+
+    @property
+    def down_seconds(self) -> float | None:
+        """How long no replica has served, or None while one does."""
+        downs = [replica.breaker.down_seconds for replica in self.replicas]
+        known = [seconds for seconds in downs if seconds is not None]
+        return min(known) if len(known) == len(downs) else None
+
+
+class MountTable:
+    """Every mount by its path. Immutable: a reload makes a new one.
+
+    Folders on the way to a mount exist by themselves, whether or not a store has them, and a mount
+    hides what a store has at its path.
+    """
+
+    def __init__(self, mounts: Iterable[Mount] = ()) -> None:
+        self.mounts: dict[str, Mount] = {}
+        self._children: dict[str, dict[str, Entry]] = {paths.ROOT: {}}
+        made_ns = time.time_ns()
+        for mount in mounts:
+            if mount.path in self.mounts:
+                raise InvalidPath(mount.path, detail="two mounts have this path")
+            self.mounts[mount.path] = mount
+            path = mount.path
+            while path != paths.ROOT:
+                folder, name = paths.parent(path), paths.basename(path)
+                self._children.setdefault(folder, {})[name] = Entry(
+                    name, Kind.FOLDER, 0, made_ns, f"mount-{made_ns:x}"
+                )
+                path = folder
+        self._root = Entry("", Kind.FOLDER, 0, made_ns, f"mount-{made_ns:x}")
+
+    def find(self, path: str) -> tuple[Mount | None, str]:
+        """Return the mount that serves `path` and the path as its providers know it."""
+        place = path
+        while True:
+            mount = self.mounts.get(place)
+            if mount is not None:
+                return mount, paths.relative(path, place)
+            if place == paths.ROOT:
+                return None, path[1:]
+            place = paths.parent(place)
+
+    def children(self, path: str) -> dict[str, Entry]:
+        """Return the mounts, and folders on the way to one, that lie directly in `path`."""
+        return self._children.get(path, {})
+
+    def entry(self, path: str) -> Entry | None:
+        """Return the entry of a mount, or of a folder on the way to one; None elsewhere."""
+        if path == paths.ROOT:
+            return self._root
+        return self.children(paths.parent(path)).get(paths.basename(path))
+
+    def within(self, path: str) -> list[Mount]:
+        """Return the mounts at or beneath `path`."""
+        return [mount for place, mount in self.mounts.items() if paths.is_within(place, path)]

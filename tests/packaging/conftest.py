@@ -26,6 +26,12 @@ def package_index(tmp_path_factory: pytest.TempPathFactory) -> None:
         pytest.skip(f"no package index: {done.stderr.strip().splitlines()[-1]}")
 
 
+@pytest.fixture
+def clone(root: Path, tmp_path: Path) -> Path:
+    """Return a copy of the tree, as fresh as a clone."""
+    return Path(shutil.copytree(root, tmp_path / "clone", ignore=NOT_SOURCE))
+
+
 @pytest.fixture(scope="session")
 def wheel(package_index: None, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the wheel built from the tree."""

@@ -26,39 +26,30 @@ hypothesis.settings.load_profile(
 )
 
 
-def server_table() -> dict[str, tuple[str, list[str]]]:
-    """Return from packages.txt: name to Debian package and what must be there."""
+def packages_with(program: str) -> list[str]:
+    """Return the Debian packages that bring a program, from packages.txt."""
     lines = (line.split() for line in PACKAGES.read_text().splitlines())
-    return {
-        words[0]: (words[1], words[2].split(","))
-        for words in lines
-        if words and not words[0].startswith("#")
-    }
+    rows = (words for words in lines if words and not words[0].startswith("#"))
+    return [package for package, programs, *_ in rows if program in programs.split(",")]
 
 
-def missing(name: str) -> str | None:
-    """Return what hinders the use of the named program and the way out, or None."""
-    package, needs = server_table()[name]
+def is_here(program: str) -> bool:
+    """Tell whether a program is in the places where programs and servers are."""
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
-    for need in needs:
-        if need.startswith("/"):
-            if not Path(need).exists():
-                return f"{name}: this machine has no {need}"
-        elif shutil.which(need, path=path) is None:
-            return f"{name}: {need} is not installed (apt-get install {package})"
-    return None
+    return Path(program).exists() if program[0] == "/" else bool(shutil.which(program, path=path))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose real program is not here, with the exact missing thing."""
     for marker in item.iter_markers("server"):
-        for name in marker.args:
-            if name not in server_table():
-                message = f"{name!r} has no line in {PACKAGES.name}"
+        for program in marker.args:
+            packages = packages_with(program)
+            if not packages:
+                message = f"no line of {PACKAGES.name} brings {program!r}"
                 raise pytest.UsageError(message)
-            reason = missing(name)
-            if reason is not None:
-                pytest.skip(reason)
+            if not is_here(program):
+                way = "" if program[0] == "/" else f" (apt-get install {' '.join(packages)})"
+                pytest.skip(f"{program}: not on this machine{way}")
 
 
 def pytest_collection_finish() -> None:

@@ -87,21 +87,24 @@ def test_logged_error_fails_unless_allowed(run: Run) -> None:
     assert "ERROR test_sample.py::test_logs" in done.stdout
 
 
-def test_missing_program_skips_with_its_package(run: Run, tmp_path: Path) -> None:
-    text = "import pytest\n@pytest.mark.server('litmus')\ndef test_it():\n    assert False\n"
-    before = os.environ["PATH"]
-    (tmp_path / "bin").mkdir()
-    packages = (Path(__file__).with_name("packages.txt")).read_text()
-    assert "litmus" in packages
-    done = run(text.replace("'litmus'", "'nothing'"))
-    assert done.returncode != 0
-    assert "'nothing' has no line in packages.txt" in done.stdout + done.stderr
-    os.environ["PATH"] = str(tmp_path / "bin")
-    try:
-        if shutil.which("litmus", path="/usr/local/sbin:/usr/sbin:/sbin"):
-            pytest.skip("litmus stands in a folder that is always searched")
-        done = run(text)
-    finally:
-        os.environ["PATH"] = before
-    assert "litmus: litmus is not installed (apt-get install litmus)" in done.stdout
+def test_missing_program_skips_with_its_package(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("litmus", path="/usr/local/sbin:/usr/sbin:/sbin"):
+        pytest.skip("litmus stands in a folder that is always searched")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    done = run("import pytest\n@pytest.mark.server('litmus')\ndef test_it():\n    assert False\n")
+    assert "litmus: not on this machine (apt-get install litmus)" in done.stdout
     assert "1 skipped" in done.stdout
+
+
+def test_present_program_is_not_skipped(run: Run) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl: not on this machine (apt-get install curl)")
+    done = run("import pytest\n@pytest.mark.server('curl')\ndef test_it():\n    pass\n")
+    assert "1 passed" in done.stdout
+
+
+def test_unlisted_program_is_an_error(run: Run) -> None:
+    """A test cannot ask for what tests/run would never install."""
+    done = run("import pytest\n@pytest.mark.server('nothing')\ndef test_it():\n    pass\n")
+    assert done.returncode != 0
+    assert "no line of packages.txt brings 'nothing'" in done.stdout + done.stderr

@@ -28,7 +28,8 @@ def test_every_package_has_a_map_and_no_code_in_its_init(root: Path) -> None:
     for package in packages_on_disk(root):
         folder = root.joinpath(*package.split("."))
         assert (folder / "__init__.py").is_file(), f"{package} has no __init__.py"
-        assert "import " not in (folder / "__init__.py").read_text(), package
+        if package != "providers.testing":  # what plugin authors import, all by one name
+            assert "import " not in (folder / "__init__.py").read_text(), package
     for top in FOUR:
         assert (root / top / "py.typed").is_file(), f"{top} has no py.typed"
 

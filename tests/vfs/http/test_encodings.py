@@ -19,6 +19,7 @@ from vfs.http.encodings import choose_coding, compress, is_compressible
         ("br, deflate", ""),
         ("gzip", "gzip"),
         ("x-gzip", "gzip"),
+        ("identity, gzip", "gzip"),
         ("zstd", "zstd"),
         ("gzip, deflate, br, zstd", "zstd"),
         ("gzip;q=1, zstd;q=0.5", "gzip"),

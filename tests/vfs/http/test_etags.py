@@ -39,6 +39,12 @@ def test_two_versions_never_share_a_tag_in_any_coding(one: str, other: str) -> N
         assert not set(variants(make_etag(one))) & set(variants(make_etag(other)))
 
 
+def test_no_version_can_be_chosen_to_have_the_tag_of_a_hashed_one() -> None:
+    etag = make_etag("needs a hash")
+    assert make_etag(etag[1:-1]) != etag
+    assert etag.startswith('"~')
+
+
 def test_variants_are_the_tags_of_the_codings() -> None:
     assert variants(make_etag("v")) == (
         make_etag("v"),

@@ -37,7 +37,8 @@ def test_the_store_knows_better_unless_it_says_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "stored", ["", "png", "image/png\r\nX: y", "image/png; x=<b>", "a/" + "b" * 500, "ä/b", "a/b "]
+    "stored",
+    ["", "png", "image/png\r\nX: y", "image/png; x=<b>", "a/" + "b" * 500, "ä/b", "a/b ", "a/b&c"],
 )
 def test_a_stored_type_that_is_none_gives_way(stored: str) -> None:
     assert media_type("a.png", stored) == "image/png"
@@ -49,6 +50,7 @@ def test_a_type_can_always_stand_in_a_header(name: str, stored: str | None) -> N
     assert found.isascii()
     assert found.isprintable()
     assert "/" in found
+    assert not set(found) & set("<>&\"'")
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,10 @@ def test_locks_survive_a_restart(backend: Any) -> None:
         assert store.locks_on("/a") == [lock]
 
 
-def test_one_user_cannot_fill_the_store(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_user_cannot_fill_the_store(
+    store: StateStore, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Live locks of one user are counted; expired ones and those of others are not."""
     monkeypatch.setattr(limits, "LOCKS_PER_PRINCIPAL_MAX", 3)
     for number in range(3):
         store.acquire(f"/{number}", principal="ann")
@@ -216,6 +219,8 @@ def test_one_user_cannot_fill_the_store(store: StateStore, monkeypatch: pytest.M
         store.acquire("/x", principal="ann")
     store.acquire("/x", principal="bob")
     store.acquire("/o", principal="bob", owner_xml="o" * limits.OWNER_BYTES_MAX)
+    clock.advance(limits.LOCK_SECONDS_MAX)
+    store.acquire("/x", principal="ann")
     with pytest.raises(TooLarge):
         store.acquire("/y", principal="bob", owner_xml="o" * (limits.OWNER_BYTES_MAX + 1))
 

@@ -216,6 +216,40 @@ def test_a_closed_store_says_so(file: Path) -> None:
         store.properties("/a")
 
 
+def test_what_is_lent_while_the_store_closes_is_closed_when_it_comes_back(file: Path) -> None:
+    store = SqliteStore(file)
+    with store._lend.read():
+        store.close()
+        assert descriptors(file) > 0
+    assert descriptors(file) == 0
+
+
+def test_writers_that_read_first_wait_for_each_other(file: Path) -> None:
+    """No change fails because another store changed something after it began to read."""
+    failures: list[BaseException] = []
+
+    def work(store: SqliteStore, path: str) -> None:
+        try:
+            token = store.acquire(path, principal="ann").token
+            for _ in range(300):
+                store.refresh(token, "ann")
+        except BaseException as error:
+            failures.append(error)
+
+    stores = [SqliteStore(file) for _ in range(3)]
+    threads = [
+        threading.Thread(target=work, args=(store, f"/{number}"))
+        for number, store in enumerate(stores)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for store in stores:
+        store.close()
+    assert failures == []
+
+
 def test_a_forked_child_has_connections_of_its_own(file: Path) -> None:
     """Parent and child both work after a fork, and the child's end does not harm the parent."""
     printed = run(f"""

@@ -8,4 +8,5 @@ observe     logs
 tree        one namespace over many stores: paths, mounts, rights, health, events
 auth        who is asking, and what they may do
 http        the server
+state       what the gateway itself must remember: locks, dead properties, upload sessions
 """

@@ -1,0 +1,271 @@
+"""The connections of the embedded back end: opening, threads, forks, errors.
+
+Python's sqlite3 waits for the file, not for fairness: the waiting between threads of one process
+is done here, by a lock, and only one of them at a time competes with other processes.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from vfs.state.errors import Busy, Damaged, Full, StateError, Unavailable
+from vfs.state.schema import APPLICATION_ID, MIGRATIONS, VERSION
+
+# How long a writer waits for the others before it gives up with Busy.
+WAIT_SECONDS = 10.0
+# Connections kept open while nobody uses them. Each may hold up to 2 MB of pages.
+_IDLE_MAX = 8
+_WAL_BYTES = 16 * 1024 * 1024
+
+
+class Connections:
+    """Lends connections of one file to any thread of any process.
+
+    `_file` and `_wait_seconds` are fixed. `_pools` has one entry for each process that used this
+    object: after a fork the parent's connections stay referenced and untouched, since a child may
+    not even close them.
+    """
+
+    def __init__(self, file: Path, wait_seconds: float) -> None:
+        self._file = file
+        self._wait_seconds = wait_seconds
+        self._pools: dict[int, _Pool] = {}
+
+    def read(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Lend a connection for one statement, or for several within a BEGIN of the caller's."""
+        return self._pool().read()
+
+    def write(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Lend a connection within a transaction that ends with the block: all of it or nothing."""
+        return self._pool().write()
+
+    def close(self) -> None:
+        """Close what is idle; what is lent is closed when it comes back."""
+        self._pool().close()
+
+    def _pool(self) -> "_Pool":
+        pid = os.getpid()
+        found = self._pools.get(pid)
+        if found is None:
+            # Atomic: two threads that come at once get the same one.
+            found = self._pools.setdefault(pid, _Pool(self._file, self._wait_seconds))
+        return found
+
+
+class _Pool:
+    """The connections of one process; none is used by two threads at once.
+
+    `_file` and `_wait_seconds` are fixed. `_turn` is held by the one thread that writes. `_opening`
+    guards the making and upgrading of the file; it is taken while `_turn` may be held. `_idle` and
+    `_closed` need no lock: each is changed in one atomic step, and who gives a connection back
+    looks at `_closed` afterwards.
+    """
+
+    def __init__(self, file: Path, wait_seconds: float) -> None:
+        self._file = file
+        self._wait_seconds = wait_seconds
+        self._turn = threading.Lock()
+        self._opening = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        connection = self._take()
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            self._drop(connection)
+            raise self._translate(error) from error
+        except BaseException:
+            if connection.in_transaction:
+                self._roll_back(connection)
+            else:
+                self._give(connection)
+            raise
+        self._give(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        if not self._turn.acquire(timeout=self._wait_seconds):
+            raise Busy("other writers did not finish in time")
+        try:
+            connection = self._take()
+            try:
+                # IMMEDIATE: what the block reads still holds when it writes.
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._drop(connection)
+                raise self._translate(error) from error
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            self._give(connection)
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        self._closed = True
+        self._drain()
+
+    def _take(self) -> sqlite3.Connection:
+        if self._closed:
+            raise Unavailable("it was closed", self._where)
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._open()
+
+    def _give(self, connection: sqlite3.Connection) -> None:
+        if len(self._idle) < _IDLE_MAX:
+            self._idle.append(connection)
+            if self._closed:
+                self._drain()
+        else:
+            connection.close()
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._drop(connection)
+        else:
+            self._give(connection)
+
+    @staticmethod
+    def _drop(connection: sqlite3.Connection) -> None:
+        # Closing rolls back. Its own failure must not hide the one that led here.
+        try:
+            connection.close()
+        except sqlite3.Error:
+            return
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return
+            connection.close()
+
+    @property
+    def _where(self) -> str:
+        return str(self._file)
+
+    def _open(self) -> sqlite3.Connection:
+        with self._opening:
+            try:
+                self._protect()
+                connection = sqlite3.connect(
+                    self._file,
+                    timeout=self._wait_seconds,
+                    isolation_level=None,
+                    check_same_thread=False,
+                )
+            except OSError as error:
+                raise Unavailable(error.strerror or "it cannot be opened", self._where) from error
+            except sqlite3.Error as error:
+                raise self._translate(error) from error
+            try:
+                self._prepare(connection)
+            except sqlite3.Error as error:
+                self._drop(connection)
+                raise self._translate(error) from error
+            except BaseException:
+                self._drop(connection)
+                raise
+            return connection
+
+    def _protect(self) -> None:
+        """Make the file, for our eyes only. SQLite gives its companions the same mode.
+
+        An existing file is never opened here: closing it again would end the locks that other
+        connections of this process hold on it (POSIX).
+        """
+        try:
+            os.close(os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            if self._file.stat().st_mode & 0o077:
+                self._file.chmod(0o600)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        self._check_ours(connection)
+        self._use_wal(connection)
+        # With a WAL, NORMAL never harms the file, and what was acknowledged survives a killed
+        # process. A power cut may lose the last moments; FULL would prevent that at the price of
+        # a disk flush in every LOCK and PROPPATCH.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        if _version(connection) < VERSION:
+            self._migrate(connection)
+
+    def _check_ours(self, connection: sqlite3.Connection) -> None:
+        version = _version(connection)
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if application != APPLICATION_ID and (tables or version):
+            # Another process may have made the tables between these three statements.
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            if application != APPLICATION_ID:
+                raise Unavailable("the file belongs to another program", self._where)
+        if version > VERSION:
+            raise Unavailable(
+                f"a newer gateway wrote it: its schema is {version}, this gateway knows {VERSION}; "
+                "upgrade the gateway or give it another state directory",
+                self._where,
+            )
+
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        # While several processes make the switch at once, SQLite refuses without waiting.
+        give_up_at = time.monotonic() + self._wait_seconds
+        while True:
+            try:
+                (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.01)
+                continue
+            if mode != "wal":
+                raise Unavailable(
+                    "its disk cannot share memory between processes; "
+                    "put the state directory on a local disk",
+                    self._where,
+                )
+            return
+
+    @staticmethod
+    def _migrate(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        # Read again: another process may have done it while this one waited.
+        for number in range(_version(connection), VERSION):
+            for statement in MIGRATIONS[number]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute("COMMIT")
+
+    def _translate(self, error: sqlite3.Error) -> StateError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return Busy("another process did not finish writing in time")
+        if code == sqlite3.SQLITE_FULL:
+            return Full(where=self._where)
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return Damaged(str(error), self._where)
+        return Unavailable(str(error), self._where)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY

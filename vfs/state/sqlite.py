@@ -1,0 +1,109 @@
+"""The embedded back end: one SQLite file, shared by the gateway processes of one host.
+
+All user text is bound as a value; no statement is ever put together from it.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from vfs.state import keys
+from vfs.state.connections import WAIT_SECONDS, Connections
+from vfs.state.errors import Invalid
+from vfs.state.sqlite_locks import SqliteLocks
+from vfs.state.sqlite_properties import SqliteProperties
+from vfs.state.sqlite_uploads import SqliteUploads
+
+# A tree of properties is the resource itself, its members, and all that is deeper.
+_DROP_PROPERTIES = """
+DELETE FROM property
+WHERE (folder = :folder AND name = :name) OR folder = :key OR (folder >= :low AND folder < :high)
+"""
+_DROP_LOCKS = "DELETE FROM lock WHERE path = :key OR (path >= :low AND path < :high)"
+_DROP_LOCKS_BENEATH = "DELETE FROM lock WHERE path >= :low AND path < :high"
+# `||` makes text of bytes without changing them, and CAST turns it back.
+_MOVE_PROPERTIES = """
+UPDATE property SET
+  folder = CASE WHEN folder = :folder AND name = :name THEN :new_folder
+    ELSE CAST(:new_key || substr(folder, length(:key) + 1) AS BLOB) END,
+  name = CASE WHEN folder = :folder AND name = :name THEN :new_name ELSE name END
+WHERE (folder = :folder AND name = :name) OR folder = :key OR (folder >= :low AND folder < :high)
+"""
+_COPY_PROPERTIES = """
+INSERT INTO property
+SELECT
+  CASE WHEN folder = :folder AND name = :name THEN :new_folder
+    ELSE CAST(:new_key || substr(folder, length(:key) + 1) AS BLOB) END,
+  CASE WHEN folder = :folder AND name = :name THEN :new_name ELSE name END,
+  namespace, local_name, value
+FROM property
+WHERE (folder = :folder AND name = :name) OR folder = :key OR (folder >= :low AND folder < :high)
+"""
+
+
+class SqliteStore(SqliteLocks, SqliteProperties, SqliteUploads):
+    """Keeps the gateway's state in one file on a local disk; opened when first used.
+
+    All attributes are fixed; `_lend` guards itself.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        wait_seconds: float = WAIT_SECONDS,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._lend = Connections(file, wait_seconds)
+        self._now_ns = now_ns
+
+    def health(self) -> None:
+        with self._lend.read() as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+    def close(self) -> None:
+        self._lend.close()
+
+    def drop_tree(self, path: str) -> None:
+        tree = _tree(keys.key(path))
+        with self._lend.write() as connection:
+            connection.execute(_DROP_PROPERTIES, tree)
+            connection.execute(_DROP_LOCKS, tree)
+
+    def move_tree(self, source: str, target: str) -> None:
+        old, new = _apart(source, target)
+        with self._lend.write() as connection:
+            connection.execute(_DROP_PROPERTIES, _tree(new))
+            connection.execute(_DROP_LOCKS_BENEATH, _tree(new))
+            connection.execute(_DROP_LOCKS, _tree(old))
+            connection.execute(_MOVE_PROPERTIES, _tree(old, new))
+
+    def copy_tree(self, source: str, target: str) -> None:
+        old, new = _apart(source, target)
+        with self._lend.write() as connection:
+            connection.execute(_DROP_PROPERTIES, _tree(new))
+            connection.execute(_DROP_LOCKS_BENEATH, _tree(new))
+            connection.execute(_COPY_PROPERTIES, _tree(old, new))
+
+
+def _apart(source: str, target: str) -> tuple[bytes, bytes]:
+    old, new = keys.key(source), keys.key(target)
+    if keys.overlap(old, new):
+        raise Invalid("source and target are the same or one is beneath the other")
+    return old, new
+
+
+def _tree(key: bytes, new: bytes = b"") -> dict[str, bytes]:
+    folder, name = keys.split(key)
+    low, high = keys.beneath(key)
+    new_folder, new_name = keys.split(new)
+    return {
+        "key": key,
+        "folder": folder,
+        "name": name,
+        "low": low,
+        "high": high,
+        "new_key": new,
+        "new_folder": new_folder,
+        "new_name": new_name,
+    }

@@ -1,4 +1,4 @@
-"""The one table: what a StorageError means to a client and to the log."""
+"""The one table: what an error means to a client and to the log."""
 
 import logging
 
@@ -6,10 +6,12 @@ import msgspec
 
 from providers import errors
 from providers.errors import StorageError
+from vfs.state import errors as state
+from vfs.state.errors import StateError
 
 
 class Meaning(msgspec.Struct, frozen=True):
-    """HTTP status and log level of one leaf."""
+    """HTTP status and log level of one class of errors."""
 
     status: int
     level: int = logging.INFO
@@ -35,6 +37,21 @@ TABLE: dict[type[StorageError], Meaning] = {
     errors.Corrupted: Meaning(502, logging.ERROR),
 }
 
+STATE_TABLE: dict[type[StateError], Meaning] = {
+    state.LockConflict: Meaning(423),
+    state.NoSuchLock: Meaning(412),
+    state.NotLockOwner: Meaning(403),
+    state.NoSuchUpload: Meaning(404),
+    state.UploadExists: Meaning(405),
+    state.TooLarge: Meaning(507),
+    state.TooMany: Meaning(507),
+    state.Invalid: Meaning(400),
+    state.Busy: Meaning(503, logging.WARNING),
+    state.Full: Meaning(507, logging.ERROR),
+    state.Unavailable: Meaning(503, logging.ERROR),
+    state.Damaged: Meaning(503, logging.ERROR),
+}
+
 UNKNOWN = Meaning(502, logging.ERROR)
 """A failure that its provider could not name."""
 
@@ -46,6 +63,11 @@ def meaning(error: StorageError) -> Meaning:
         if row is not None:
             return row
     return UNKNOWN
+
+
+def state_meaning(error: StateError) -> Meaning:
+    """Return what an error of the state store means."""
+    return STATE_TABLE.get(type(error), UNKNOWN)
 
 
 def sentence(error: StorageError) -> str:

@@ -225,7 +225,7 @@ def _split(name: str) -> tuple[Name, str]:
     parts = name.split(_SEPARATOR)
     if len(parts) == 1:
         return Name("", name), ""
-    return Name(parts[0], parts[1]), parts[2] if len(parts) > 2 else ""  # noqa: PLR2004 - as above
+    return Name(parts[0], parts[1]), parts[2] if len(parts) > 2 else ""
 
 
 def _write(element: Element) -> str:

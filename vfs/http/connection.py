@@ -155,6 +155,8 @@ class Connection:
                 return self.socket.recv(size)
             except _WOULD_BLOCK:
                 self.wait(select.POLLIN)
+            except ssl.SSLError as error:
+                raise ConnectionResetError(*error.args) from error
 
     def receive_now(self, size: int) -> bytes | None:
         """Return what is there already, None when nothing is or the peer is gone."""
@@ -173,6 +175,8 @@ class Connection:
                 sent = self.socket.send(view)
             except _WOULD_BLOCK:
                 self.wait(select.POLLOUT)
+            except ssl.SSLError as error:
+                raise ConnectionResetError(*error.args) from error
             else:
                 view = view[sent:]
 

@@ -56,7 +56,7 @@ def parse_http_date(value: str) -> int | None:
         return None
     year = int(found["year"])
     second = int(found["second"])
-    if len(found["year"]) == 2:  # noqa: PLR2004 - two digits are the obsolete form
+    if len(found["year"]) == 2:
         year = _century(year)
     try:
         moment = datetime(

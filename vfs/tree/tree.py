@@ -123,6 +123,22 @@ class Tree:
         mount, _ = self._steps.table.find(paths.parse(path))
         return Capabilities() if mount is None else mount.primary.provider.capabilities
 
+    def target(self, caller: Caller, path: str) -> Entry | None:
+        """Return what stands where `caller` wants to put something, or None.
+
+        Whoever may neither create nor modify here is not told.
+        """
+        path = paths.parse(path)
+        self._rights.check(caller, path, Right.CREATE, Right.MODIFY, Right.LOCK)
+        try:
+            return self._steps.stat(path)
+        except NotFound:
+            return None
+
+    def check(self, caller: Caller, path: str, right: Right) -> None:
+        """Raise Denied unless `caller` has `right` at `path`: for what changes no store."""
+        self._rights.check(caller, paths.parse(path), right)
+
     # Changing
 
     def create(

@@ -144,7 +144,7 @@ def test_names_of_clients_are_never_taken_for_formats() -> None:
 def test_the_quick_way_and_the_way_with_dead_properties_agree(
     names: list[Name],
     asked: Asked,
-    has_dead: bool,  # noqa: FBT001 - Hypothesis gives it by position
+    has_dead: bool,
     entry: Entry,
 ) -> None:
     """Whatever is named is told once: found or missing."""

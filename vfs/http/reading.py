@@ -1,0 +1,183 @@
+"""GET and HEAD: files, whole or in parts, and listings of folders."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from providers.base import Reader
+from providers.errors import IsADirectory, NotFound
+from vfs.http import accept, encodings
+from vfs.http.answer import FileSlice
+from vfs.http.bad_request import BadRequest
+from vfs.http.conditions import Verdict
+from vfs.http.dates import http_date
+from vfs.http.digests import digest_field, repr_digest_field, wanted_digests, wanted_repr_digests
+from vfs.http.etags import make_etag
+from vfs.http.hasher import Hasher
+from vfs.http.listing import HTML_HEADERS, JSON_HEADERS, html_listing, json_listing
+from vfs.http.media_types import browser_headers, media_type
+from vfs.http.ranges import Multipart, Span, content_range, parse_range
+from vfs.http.request import Request, Response
+from vfs.tree.tree import Tree
+
+HASH_BLOCK_BYTES = 1 << 20
+DIGESTS_KEPT = 4096
+
+
+class Reading:
+    """The handlers of GET and HEAD.
+
+    `_tree` is fixed; `_lock` guards `_digests`, which remembers digests by file version.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._lock = threading.Lock()
+        self._digests: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
+
+    def get(self, request: Request) -> Response:
+        """Answer GET, and HEAD with what GET would have answered."""
+        try:
+            reader = self._tree.open(request.caller, request.path)
+        except IsADirectory:
+            return self._folder(request)
+        keep = False
+        try:
+            if request.target.is_folder:
+                raise NotFound(request.path, detail="it is a file; leave the last slash out")
+            response = self._file(request, reader)
+            keep = isinstance(response.body, FileSlice | _Parts | _Coded)
+            return response
+        finally:
+            if not keep:
+                reader.close()
+
+    def _folder(self, request: Request) -> Response:
+        # Raises here, before a status is sent, when the folder cannot be listed.
+        entries = self._tree.scandir(request.caller, request.path)
+        if request.conditions.verdict(request.method, exists=True) is Verdict.FAILED:
+            raise BadRequest(412, "A folder has no entity tag that could match.")
+        offers = ("text/html", "application/json")
+        chosen = accept.choose_media_type(request.headers.get("accept"), offers)
+        vary = ("Vary", "Accept")
+        if chosen == "application/json":
+            return Response(200, [*JSON_HEADERS, vary], json_listing(request.path, entries))
+        return Response(200, [*HTML_HEADERS, vary], html_listing(request.path, entries))
+
+    def _file(self, request: Request, reader: Reader) -> Response:
+        entry = reader.entry
+        kind = media_type(entry.name, entry.media_type)
+        coding = ""
+        compressible = (
+            encodings.is_compressible(kind) and entry.size >= encodings.COMPRESS_FROM_BYTES
+        )
+        if compressible and "range" not in request.headers:
+            coding = encodings.choose_coding(request.headers.get("accept-encoding"))
+        etag = make_etag(entry.version, coding)
+        headers = [
+            ("ETag", etag),
+            ("Last-Modified", http_date(entry.mtime_ns)),
+            ("Accept-Ranges", "bytes"),
+        ]
+        if compressible:
+            headers.append(("Vary", "Accept-Encoding"))
+        verdict = request.conditions.verdict(
+            request.method, exists=True, etag=etag, mtime_ns=entry.mtime_ns
+        )
+        if verdict is Verdict.NOT_MODIFIED:
+            return Response(304, headers)
+        if verdict is Verdict.FAILED:
+            raise BadRequest(412, "The file is not in the version that the request names.")
+        headers += self._digest_headers(request, reader)
+        headers += browser_headers(kind)
+        headers.append(("Content-Type", kind))
+        if coding:
+            headers.append(("Content-Encoding", coding))
+            if request.method == "HEAD":
+                return Response(200, headers)
+            return Response(200, headers, _Coded(reader, coding))
+        spans = self._spans(request, etag, entry.size, entry.mtime_ns)
+        if spans is None:
+            headers.append(("Content-Length", str(entry.size)))
+            return Response(200, headers, FileSlice(reader, 0, entry.size))
+        if len(spans) == 1:
+            span = spans[0]
+            headers.append(("Content-Range", content_range(span, entry.size)))
+            headers.append(("Content-Length", str(span.size)))
+            return Response(206, headers, FileSlice(reader, span.offset, span.size))
+        parts = Multipart(spans, entry.size, kind)
+        headers = [header for header in headers if header[0] != "Content-Type"]
+        headers.append(("Content-Type", parts.content_type))
+        headers.append(("Content-Length", str(parts.length)))
+        return Response(206, headers, _Parts(reader, parts))
+
+    def _spans(self, request: Request, etag: str, size: int, mtime_ns: int) -> list[Span] | None:
+        # RFC 9110, 14.2 defines Range for GET alone.
+        value = request.headers.get("range")
+        if value is None or request.method != "GET":
+            return None
+        if not request.conditions.range_applies(etag=etag, mtime_ns=mtime_ns):
+            return None
+        return parse_range(value, size)
+
+    def _digest_headers(self, request: Request, reader: Reader) -> Iterator[tuple[str, str]]:
+        """Yield the digests that are asked for: of the whole file, in its own coding."""
+        old = wanted_digests(request.headers.get("want-digest", ""))
+        new = wanted_repr_digests(request.headers.get("want-repr-digest", ""))
+        if old:
+            yield "Digest", digest_field(old[0], self._digest(request, reader, old[0]))
+        if new and "range" not in request.headers:
+            yield "Repr-Digest", repr_digest_field(new[0], self._digest(request, reader, new[0]))
+
+    def _digest(self, request: Request, reader: Reader, algorithm: str) -> bytes:
+        entry = reader.entry
+        key = (request.path, entry.version, algorithm)
+        with self._lock:
+            known = self._digests.get(key)
+            if known is not None:
+                self._digests.move_to_end(key)
+                return known
+        digest = self._tree.checksum(request.caller, request.path, algorithm, expect=entry.version)
+        if digest is None:
+            hasher = Hasher((algorithm,))
+            offset = 0
+            while block := reader.read_at(offset, HASH_BLOCK_BYTES):
+                hasher.update(block)
+                offset += len(block)
+            digest = hasher.digest(algorithm)
+        with self._lock:
+            self._digests[key] = digest
+            while len(self._digests) > DIGESTS_KEPT:
+                self._digests.popitem(last=False)
+        return digest
+
+
+class _Coded:
+    """A whole file in a content coding, made while it is sent."""
+
+    def __init__(self, reader: Reader, coding: str) -> None:
+        self._reader = reader
+        self._blocks = encodings.compress(FileSlice(reader, 0, reader.entry.size), coding)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._blocks
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class _Parts:
+    """Several parts of a file, framed as multipart/byteranges."""
+
+    def __init__(self, reader: Reader, multipart: Multipart) -> None:
+        self._reader = reader
+        self._multipart = multipart
+
+    def __iter__(self) -> Iterator[bytes]:
+        for head, span in self._multipart.parts():
+            yield head
+            yield from FileSlice(self._reader, span.offset, span.size)
+        yield self._multipart.tail
+
+    def close(self) -> None:
+        self._reader.close()

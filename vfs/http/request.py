@@ -1,0 +1,89 @@
+"""Request and Response: what every handler takes and gives."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from vfs.auth.caller import Caller
+from vfs.http.bad_request import BadRequest
+from vfs.http.body import Body
+from vfs.http.conditions import Conditions, parse_conditions
+from vfs.http.environ import TARGET_KEY
+from vfs.http.target import Target, origin, parse_target
+
+TEXT = "text/plain; charset=utf-8"
+
+
+class Response(NamedTuple):
+    """What a handler answers. `body` is bytes, blocks of bytes, or a FileSlice.
+
+    Bytes get their Content-Length from the gate.
+    """
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: Iterable[bytes] | bytes = b""
+
+
+class Request:
+    """One request, parsed as far as every method needs it. Fixed but for its body.
+
+    `headers` has lower-case names. `origins` are the forms in which a Destination may name this
+    server. Raises BadRequest when target or conditions are malformed.
+    """
+
+    def __init__(
+        self, environ: dict[str, Any], headers: Mapping[str, str], caller: Caller, base: str
+    ) -> None:
+        self.environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
+        self.headers = headers
+        self.caller = caller
+        self.base = base
+        self.target: Target = parse_target(environ[TARGET_KEY])
+        self.path = self.target.path
+        self.conditions: Conditions = parse_conditions(headers)
+        self.body: Body = environ["wsgi.input"]
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The scheme and host that the client reached this server by."""
+        scheme, _, host = self.base.partition("://")
+        return (origin(scheme, host),)
+
+    @property
+    def has_body(self) -> bool:
+        """Tell whether the head announced a body."""
+        return "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"
+
+    def small_body(self, limit: int) -> bytes:
+        """Return the whole body; BadRequest 413 when it is longer than `limit`."""
+        length = self.headers.get("content-length")
+        if length is not None and int(length) > limit:
+            raise _too_large(limit)
+        data = self.body.read(limit + 1)
+        if len(data) > limit:
+            raise _too_large(limit)
+        return data
+
+
+def _too_large(limit: int) -> BadRequest:
+    return BadRequest(413, f"The body of this request may have {limit} bytes; send less.")
+
+
+def header_map(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return the request headers of a WSGI environment by lower-case name."""
+    headers = {
+        key[5:].lower().replace("_", "-"): value
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
+    }
+    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(key):
+            headers[key.lower().replace("_", "-")] = environ[key]
+    return headers
+
+
+def text_response(status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> Response:
+    """Return a line of text as the whole answer."""
+    body = f"{text}\n".encode(errors="backslashreplace")
+    return Response(status, [("Content-Type", TEXT), *headers], body)

@@ -6,7 +6,8 @@ Read `memory` first: it is the reference and fits a few screens.
     errors      StorageError and its leaves
     names       which names may exist at all
     registry    names to classes, loaded when first used, with install hints
-    memory      the reference store
+    memory      the reference store, with its tree in `nodes` and its bytes in `sparse`
     local       a folder of this machine
+    wrap        read-only, prefix, latency and fault wrappers
     testing     the conformance suite, for authors of further stores
 """

@@ -219,9 +219,18 @@ def from_oserror(error: OSError, path: str = "") -> StorageError:
     if error.errno == errno.ENAMETOOLONG:
         return leaf(path, detail="the name is too long for this store")
     if error.errno == errno.ELOOP:
-        return leaf(path, detail="symbolic links are not followed here")
+        return leaf(path, detail=_LINK)
+    if error.errno == errno.ENXIO:
+        return leaf(path, detail="it is neither a file nor a folder, so it is not served")
+    if error.errno == errno.EXDEV:
+        return leaf(path, detail="a symbolic link in this path leads out of the store")
     return leaf(path)
 
+
+_LINK = (
+    "a symbolic link stands in this path, and links are refused here or lead in circles; "
+    'symlinks = "inside" follows those that stay in the store'
+)
 
 _BY_ERRNO: dict[int, type[StorageError]] = {
     errno.ENOENT: NotFound,
@@ -233,6 +242,7 @@ _BY_ERRNO: dict[int, type[StorageError]] = {
     errno.EPERM: Denied,
     errno.ELOOP: Denied,
     errno.EXDEV: Denied,
+    errno.ENXIO: Denied,
     errno.EROFS: ReadOnly,
     errno.EINVAL: InvalidPath,
     errno.EILSEQ: InvalidPath,
@@ -242,6 +252,8 @@ _BY_ERRNO: dict[int, type[StorageError]] = {
     errno.ENOSPC: NoSpace,
     errno.EDQUOT: NoSpace,
     errno.EFBIG: NoSpace,
+    errno.EMLINK: NoSpace,
+    errno.E2BIG: NoSpace,
     errno.ETIMEDOUT: TimedOut,
     errno.EHOSTUNREACH: Unavailable,
     errno.EHOSTDOWN: Unavailable,

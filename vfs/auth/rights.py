@@ -70,7 +70,8 @@ class Rights:
         Such a folder may be walked through: its listing shows just what leads on.
         """
         return any(
-            paths.is_within(rule.path, folder) and _names(rule, caller) for rule in self._rules
+            rule.path != folder and paths.is_within(rule.path, folder) and _names(rule, caller)
+            for rule in self._rules
         )
 
 

@@ -26,7 +26,7 @@ def parse(path: str) -> str:
     except InvalidPath as error:
         error.path = path
         raise
-    if trimmed == "":
+    if trimmed == ROOT:
         raise InvalidPath(path, detail="a path may not hold an empty name")
     return trimmed
 

@@ -77,19 +77,13 @@ def remove(
 def copy(steps: Steps, source: str, target: str, guard: Guard | None = None) -> list[Failure]:
     """Copy the folder at `source`, with all it holds, to `target`; return what was not copied.
 
-    `guard` is asked for each target path. Folders that are there already are filled.
+    `guard` is asked for each target path. Folders that are there already are filled. Raises what
+    hinders `target` itself.
     """
     failures: list[Failure] = []
     stack: list[_Frame] = []
-
-    def enter(folder: str) -> None:
-        goal = paths.rebase(folder, source, target)
-        if guard and not _try(failures, goal, guard, goal):
-            return
-        if _try(failures, goal, _make, steps, goal):
-            _enter(steps, folder, None, stack, failures)
-
-    enter(source)
+    _make(steps, target, guard)
+    _enter(steps, source, None, stack, failures)
     while stack:
         frame = stack[-1]
         try:
@@ -101,12 +95,12 @@ def copy(steps: Steps, source: str, target: str, guard: Guard | None = None) -> 
             stack.pop()
             continue
         member = paths.join(frame.path, entry.name)
-        if entry.is_folder:
-            enter(member)
-            continue
         goal = paths.rebase(member, source, target)
-        if not guard or _try(failures, goal, guard, goal):
-            _try(failures, goal, steps.copy_file, member, goal)
+        if not entry.is_folder:
+            if not guard or _try(failures, goal, guard, goal):
+                _try(failures, goal, steps.copy_file, member, goal)
+        elif _try(failures, goal, _make, steps, goal, guard):
+            _enter(steps, member, None, stack, failures)
     return failures
 
 
@@ -120,7 +114,9 @@ def _remove_folder(steps: Steps, path: str) -> None:
         steps.remove_folder(path)
 
 
-def _make(steps: Steps, path: str) -> None:
+def _make(steps: Steps, path: str, guard: Guard | None) -> None:
+    if guard:
+        guard(path)
     with contextlib.suppress(AlreadyExists):
         steps.make_folder(path)
 

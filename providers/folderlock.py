@@ -1,0 +1,80 @@
+"""The lock that makes "check, then rename" one step among all who use this provider."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+from providers.errors import TimedOut
+
+_PATIENCE_SECONDS = 30.0
+_PAUSE_SECONDS = 0.0005
+_LONGEST_PAUSE_SECONDS = 0.02
+# Where the file system refuses flock these still hold among the threads of this process. Two
+# folders may share one, which costs a short wait and nothing else.
+_STRIPES = tuple(threading.Lock() for _ in range(64))
+
+
+@contextlib.contextmanager
+def locked(*folders: int) -> Iterator[None]:
+    """Hold the locks of these folders, given as descriptors, against threads and processes.
+
+    Order: stripes by number, then folders by device and inode. Raises TimedOut when another
+    program keeps a folder locked.
+    """
+    inodes = {}
+    for folder in folders:
+        status = os.fstat(folder)
+        inodes[status.st_dev, status.st_ino] = folder
+    with contextlib.ExitStack() as held:
+        for number in sorted({hash(inode) % len(_STRIPES) for inode in inodes}):
+            held.enter_context(_STRIPES[number])
+        for inode in sorted(inodes):
+            descriptor = _flock(inodes[inode])
+            if descriptor is not None:
+                held.callback(os.close, descriptor)
+        yield
+
+
+def _flock(folder: int) -> int | None:
+    """Lock a fresh descriptor of the folder and return it; None where that is not possible."""
+    try:
+        # Fresh, because a lock belongs to the opening: two threads must not share one.
+        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    except PermissionError:  # a folder that may be written but not read
+        return None
+    try:
+        _wait(descriptor)
+    except BaseException as error:
+        os.close(descriptor)
+        if isinstance(error, OSError) and error.errno in (
+            errno.EOPNOTSUPP,
+            errno.ENOLCK,
+            errno.ENOSYS,
+            errno.EINVAL,
+            errno.EBADF,  # NFS asks for a descriptor that can write, and a folder has none
+        ):
+            return None
+        raise
+    return descriptor
+
+
+def _wait(descriptor: int) -> None:
+    # Never without end: whoever may read the folder may lock it too, and would stop all writes.
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    pause = _PAUSE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimedOut(
+                    detail="another program keeps the folder locked; end it or let it finish"
+                ) from None
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        else:
+            return

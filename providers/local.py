@@ -1,0 +1,443 @@
+"""A folder of this machine.
+
+How it is cut: `beneath` opens paths that cannot leave the root, `inode` reads what the system tells
+of a file, `replacement` writes (with `temporary` and `folderlock`), `linux` has the system calls.
+"""
+
+import contextlib
+import errno
+import math
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from msgspec.structs import replace
+
+from providers import attributes, temporary
+from providers.base import Capabilities, Entry, Options, Provider, Reader, Usage, Writer
+from providers.beneath import Beneath
+from providers.errors import (
+    AlreadyExists,
+    BadRange,
+    Changed,
+    Denied,
+    InvalidPath,
+    IsADirectory,
+    NotADirectory,
+    NotEmpty,
+    NotFound,
+    StorageError,
+    Unsupported,
+)
+from providers.folderlock import locked
+from providers.inode import entry_of, refusal_of, version_of
+from providers.names import RESERVED_PREFIX, basename, check_path, join
+from providers.pinned import Pinned
+from providers.place import Place
+from providers.replacement import Replacement
+from providers.translated import Translated
+
+# O_NONBLOCK: a FIFO would else hold the thread until somebody writes to it.
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+_HIDDEN = "what is left is hidden here: links, devices, or files that are still being written"
+_ABILITIES = Capabilities(
+    create=True,
+    modify=True,
+    mkdir=True,
+    remove=True,
+    rename=True,
+    copy=True,
+    set_mtime=True,
+    usage=True,
+    descriptors=True,
+    exclusive_create=True,
+    conditional_create=True,
+)
+_TICK_SECONDS = 0.001
+_TICKS = 20
+
+
+class LocalOptions(Options, frozen=True):
+    """What a mount may say to the local store."""
+
+    root: Path
+    """The folder to serve."""
+    symlinks: Literal["refuse", "inside"] = "refuse"
+    """"refuse" hides every symbolic link; "inside" follows those that stay below the root. A link
+    to a folder above itself makes the tree endless for whoever walks through it."""
+    durable: bool = False
+    """Whether a change is on the disk when it is confirmed. It survives a killed process anyway;
+    this is for power failures, and waits for the disk at every commit."""
+    writable: bool = True
+    """Whether `health` asks for the right to write; false for an archive that is only read."""
+    create_root: bool = False
+    """Whether a missing root is made when it is first used."""
+
+
+class LocalProvider(Provider):
+    """Serves what lies below a folder of this machine.
+
+    All writers that share a folder, also in other processes, take the folder's lock at commit, so
+    that `expect` is exact among them. Who writes beside this provider takes no lock: such a write
+    may slip in between check and rename. `_beneath`, `_follow`, `_durable` and `_writable` are
+    fixed; `_capabilities` is set once, from the disk.
+    """
+
+    name = "local"
+    options = LocalOptions
+
+    def __init__(self, options: LocalOptions, *, walk: bool = False) -> None:
+        """Take the options without touching the disk. `walk` does without openat2."""
+        self._follow = options.symlinks == "inside"
+        self._durable = options.durable
+        self._writable = options.writable
+        self._beneath = Beneath(
+            options.root, follow=self._follow, create=options.create_root, walk=walk
+        )
+        self._capabilities: Capabilities | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]
+        """Say what the file system can do; it is asked when the root can first be opened."""
+        return self._capabilities or self._ask_capabilities()
+
+    def stat(self, path: str) -> Entry:
+        with Translated(path):
+            if "/" not in check_path(path):  # one call, where the kernel cannot go astray
+                root = self._beneath.root()
+                try:
+                    status = os.stat(path or ".", dir_fd=root.fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    self._beneath.check_root(root)
+                    raise
+                if not (self._follow and stat.S_ISLNK(status.st_mode)):
+                    return entry_of(path, status)
+            descriptor = self._beneath.open(path, os.O_PATH)
+            try:
+                return entry_of(basename(path), os.fstat(descriptor))
+            finally:
+                os.close(descriptor)
+
+    def scandir(self, path: str) -> Iterator[Entry]:
+        with Translated(path):
+            descriptor = self._beneath.folder(check_path(path), os.O_RDONLY)
+            try:
+                with os.scandir(descriptor) as members:
+                    for member in members:
+                        entry = self._member(path, member)
+                        if entry is not None:
+                            yield entry
+            finally:
+                os.close(descriptor)
+
+    def open(self, path: str) -> Reader:
+        with Translated(path):
+            return Pinned(path, *self._open_file(path))
+
+    def health(self) -> None:
+        """Check the root and open it anew if another folder or disk has taken its place."""
+        with Translated(""):
+            root = self._beneath.renew()
+            try:
+                os.close(os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=root.fd))
+            except PermissionError:
+                raise Denied(
+                    detail="the gateway's account may not read the store's folder; give it r and x"
+                ) from None
+            if not self._writable or os.fstatvfs(root.fd).f_flag & os.ST_RDONLY:
+                return
+            if not os.access(".", os.W_OK | os.X_OK, dir_fd=root.fd, effective_ids=True):
+                raise Denied(
+                    detail="the gateway's account may not write to the store's folder; give it w, "
+                    "or set writable = false"
+                )
+
+    def close(self) -> None:
+        self._beneath.close()
+
+    def create(
+        self,
+        path: str,
+        *,
+        overwrite: bool = True,
+        expect: str | None = None,
+        size_hint: int | None = None,
+    ) -> Writer:
+        with Translated(path):
+            return self._replace(path, overwrite=overwrite, expect=expect, size_hint=size_hint)
+
+    def modify(self, path: str, *, expect: str | None = None) -> Writer:
+        with Translated(path):
+            source, status = self._open_file(path)
+            try:
+                version = version_of(status)
+                if expect is not None and version != expect:
+                    raise Changed
+                writer = self._replace(path, expect=version)
+                try:
+                    writer.take_from(source, status, random=True)
+                except BaseException:
+                    writer.abort()
+                    raise
+                return writer
+            finally:
+                os.close(source)
+
+    def mkdir(self, path: str) -> Entry:
+        with Translated(path):
+            if not check_path(path):
+                raise AlreadyExists
+            with self._beneath.parent(path) as place:
+                os.mkdir(place.name, dir_fd=place.folder)
+                self._sync(place)
+                return self._found(path, place)
+
+    def remove(self, path: str, *, expect: str | None = None) -> None:
+        with Translated(path):
+            if not check_path(path):
+                raise IsADirectory
+            with self._beneath.parent(path) as place, locked(place.folder):
+                entry = self._found(path, place)
+                if entry.is_folder:
+                    raise IsADirectory
+                if expect is not None and entry.version != expect:
+                    raise Changed
+                place.unlink()
+                self._sync(place)
+
+    def rmdir(self, path: str) -> None:
+        with Translated(path):
+            if not check_path(path):
+                raise Denied(detail="the root of a store stays")
+            with self._beneath.parent(path) as place:
+                if not self._found(path, place).is_folder:
+                    raise NotADirectory
+                try:
+                    os.rmdir(place.name, dir_fd=place.folder)
+                except NotADirectoryError:
+                    self._unlink_folder(path, place)
+                except OSError as error:
+                    if error.errno != errno.ENOTEMPTY:
+                        raise
+                    self._sweep_folder(path)
+                    os.rmdir(place.name, dir_fd=place.folder)
+                self._sync(place)
+
+    def rename(self, source: str, target: str, *, overwrite: bool = False) -> Entry:
+        with Translated(source):
+            moved = self.stat(source)
+            if not source:
+                raise Denied(detail="the root of a store stays")
+            if moved.is_folder and check_path(target).startswith(f"{source}/"):
+                raise InvalidPath(target, detail="a folder cannot move into itself")
+            if not check_path(target):
+                raise AlreadyExists(target) if moved.is_folder else IsADirectory(target)
+            old_place = self._beneath.parent(source)
+        with (
+            old_place,
+            Translated(target),
+            self._beneath.parent(target) as place,
+            locked(old_place.folder, place.folder),
+        ):
+            status = old_place.status()
+            if status is None:
+                raise NotFound(source)
+            same_folder = os.path.sameopenfile(old_place.folder, place.folder)
+            if stat.S_ISLNK(status.st_mode) and not same_folder:
+                raise Unsupported(source, detail="a symbolic link stays in its folder")
+            old = self._look(target, place)
+            if old is not None:
+                if moved.is_folder:
+                    raise AlreadyExists if old.is_folder else NotADirectory
+                if old.is_folder:
+                    raise IsADirectory
+                if not overwrite:
+                    raise AlreadyExists
+                if source == target:
+                    return moved
+            old_place.move(place, replace=overwrite and not moved.is_folder)
+            if not moved.is_folder:
+                old_place.drop_second_name(status, place)
+            self._sync(old_place)
+            self._sync(place)
+            return self._found(target, place)
+
+    def copy(self, source: str, target: str, *, overwrite: bool = False) -> Entry:
+        with Translated(source):
+            descriptor, status = self._open_file(source)
+        try:
+            with Translated(target), self._replace(target, overwrite=overwrite) as writer:
+                writer.take_from(descriptor, status, random=False)
+                return writer.commit()
+        finally:
+            os.close(descriptor)
+
+    def set_mtime(self, path: str, mtime_ns: int) -> Entry:
+        with Translated(path), self._beneath.place(check_path(path)) as place, locked(place.folder):
+            before = status = self._status(path, place)
+            for _ in range(_TICKS):
+                try:
+                    os.utime(
+                        place.name,
+                        ns=(before.st_atime_ns, mtime_ns),
+                        dir_fd=place.folder,
+                        follow_symlinks=False,
+                    )
+                except OverflowError:
+                    raise BadRange(detail="this time is out of range") from None
+                status = self._status(path, place)
+                # Two contents may get one time. The change time tells them apart, if it goes on
+                # by a tick (4 ms on kernels before 6.13) from where this content came in.
+                if status.st_ctime_ns != before.st_ctime_ns:
+                    break
+                time.sleep(_TICK_SECONDS)
+            return entry_of(basename(path), status)
+
+    def usage(self, path: str) -> Usage:
+        with Translated(path):
+            descriptor = self._beneath.open(check_path(path), os.O_PATH)
+            try:
+                space = os.fstatvfs(descriptor)
+            finally:
+                os.close(descriptor)
+        if not space.f_blocks:
+            return Usage(used=None, available=None)
+        return Usage(
+            used=(space.f_blocks - space.f_bfree) * space.f_frsize,
+            available=space.f_bavail * space.f_frsize,
+        )
+
+    def xattrs(self, path: str) -> Mapping[str, bytes]:
+        with Translated(path), self._readable(path) as descriptor:
+            return attributes.read(descriptor)
+
+    def set_xattrs(self, path: str, changes: Mapping[str, bytes | None]) -> None:
+        with Translated(path), self._readable(path) as descriptor:
+            attributes.change(descriptor, changes)
+
+    def sweep(self, *, older_than_seconds: float) -> int:
+        """Remove temporaries whose writer is dead, down to a hundred levels below the root."""
+        with Translated(""):
+            descriptor = self._beneath.folder("", os.O_RDONLY)
+            try:
+                return temporary.sweep(descriptor, older_than_seconds)
+            finally:
+                os.close(descriptor)
+
+    def _ask_capabilities(self) -> Capabilities:
+        try:
+            descriptor = self._beneath.folder("", os.O_RDONLY)
+        except OSError:
+            return _ABILITIES
+        try:
+            self._capabilities = replace(
+                _ABILITIES,
+                xattrs=attributes.supported(descriptor),
+                name_max_bytes=os.fpathconf(descriptor, "PC_NAME_MAX"),
+            )
+        finally:
+            os.close(descriptor)
+        return self._capabilities
+
+    def _member(self, path: str, member: os.DirEntry[str]) -> Entry | None:
+        if member.name.startswith(RESERVED_PREFIX):
+            return None
+        try:
+            status = member.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        kind = status.st_mode & 0o170000
+        if kind in (stat.S_IFREG, stat.S_IFDIR):
+            return entry_of(member.name, status)
+        if kind == stat.S_IFLNK and self._follow:
+            with contextlib.suppress(StorageError):
+                return self.stat(join(path, member.name))
+        return None
+
+    def _open_file(self, path: str) -> tuple[int, os.stat_result]:
+        descriptor = self._beneath.open(check_path(path), _READ)
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            return descriptor, status
+        os.close(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectory
+        raise refusal_of(status)
+
+    @contextlib.contextmanager
+    def _readable(self, path: str) -> Iterator[int]:
+        """Open a file or folder, of which attributes can be read and set, for a `with` block."""
+        descriptor = self._beneath.open(check_path(path), _READ)
+        try:
+            entry_of("", os.fstat(descriptor))
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _replace(
+        self,
+        path: str,
+        *,
+        overwrite: bool = True,
+        expect: str | None = None,
+        size_hint: int | None = None,
+    ) -> Replacement:
+        return Replacement(
+            path,
+            self._beneath.place(check_path(path)),
+            overwrite=overwrite,
+            expect=expect,
+            size_hint=size_hint,
+            durable=self._durable,
+        )
+
+    def _look(self, path: str, place: Place) -> Entry | None:
+        """Return what is seen at `place`, through a link that is followed; None for nothing."""
+        status = place.status()
+        if status is None:
+            return None
+        if self._follow and stat.S_ISLNK(status.st_mode):
+            try:
+                return self.stat(path)
+            except NotFound:
+                return None
+        return entry_of(basename(path), status)
+
+    def _found(self, path: str, place: Place) -> Entry:
+        entry = self._look(path, place)
+        if entry is None:
+            raise NotFound
+        return entry
+
+    def _status(self, path: str, place: Place) -> os.stat_result:
+        status = place.status()
+        if status is None:
+            raise NotFound
+        entry_of(path, status)
+        return status
+
+    def _unlink_folder(self, path: str, place: Place) -> None:
+        """Remove the link to an empty folder, which is all that stands at `place` itself."""
+        for _ in self.scandir(path):
+            raise NotEmpty
+        with locked(place.folder):
+            if place.readlink() is None:
+                raise NotADirectory
+            place.unlink()
+
+    def _sweep_folder(self, path: str) -> None:
+        """Remove what dead writers left in a folder that shall go; NotEmpty if more is left."""
+        descriptor = self._beneath.folder(path, os.O_RDONLY)
+        try:
+            if not temporary.sweep_folder(descriptor, -math.inf):
+                hidden = next(self.scandir(path), None) is None
+                raise NotEmpty(detail=_HIDDEN if hidden else "")
+        finally:
+            os.close(descriptor)
+
+    def _sync(self, place: Place) -> None:
+        if self._durable:
+            place.sync()

@@ -1,0 +1,94 @@
+"""Place: where a name stands, or may come to stand, in one opened folder."""
+
+import errno
+import os
+from typing import Self
+
+from providers import linux
+from providers.errors import Unsupported
+
+
+class Place:
+    """Holds a folder by its descriptor, together with a name in it.
+
+    Whoever moves the folder, or puts a link in its place, cannot lead what is done here elsewhere.
+    `name` is fixed; `folder` is the place's own and -1 once closed.
+    """
+
+    __slots__ = ("folder", "name")
+
+    def __init__(self, folder: int, name: str) -> None:
+        self.folder = folder
+        self.name = name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the folder. Closing twice is no error."""
+        folder, self.folder = self.folder, -1
+        if folder >= 0:
+            os.close(folder)
+
+    def status(self) -> os.stat_result | None:
+        """Return what stands here, a link as itself, or None if nothing does."""
+        try:
+            return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def readlink(self) -> str | None:
+        """Return where the link leads that stands here; None for anything else."""
+        try:
+            return os.readlink(self.name, dir_fd=self.folder)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return None
+            raise
+
+    def open(self, flags: int) -> int:
+        """Open what stands here, but no link."""
+        return os.open(self.name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder)
+
+    def unlink(self) -> None:
+        """Remove the file or link that stands here."""
+        os.unlink(self.name, dir_fd=self.folder)
+
+    def move(self, target: "Place", *, replace: bool) -> None:
+        """Rename what stands here in one step.
+
+        Without `replace`, FileExistsError if anything stands at `target`. Raises Unsupported
+        between two file systems.
+        """
+        try:
+            if replace:
+                os.rename(self.name, target.name, src_dir_fd=self.folder, dst_dir_fd=target.folder)
+            else:
+                linux.rename_new(self.folder, self.name, target.folder, target.name)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            raise Unsupported(detail="the two folders lie on different disks") from None
+
+    def sync(self) -> None:
+        """Make the names in the folder survive a power failure."""
+        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.folder)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def drop_second_name(self, moved: os.stat_result, target: "Place") -> None:
+        """Remove the old name of a file that was moved, where Linux left it.
+
+        It renames nothing between two links to one file and calls that a success. Names that
+        differ in case alone may be one name here, whose removal would lose the file.
+        """
+        if moved.st_nlink == 1 or self.name.casefold() == target.name.casefold():
+            return
+        left = self.status()
+        if left is not None and os.path.samestat(left, moved):
+            self.unlink()

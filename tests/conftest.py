@@ -1,0 +1,108 @@
+"""What every test stands on: real programs or a reason, no leaks, no silent errors."""
+
+import gc
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = Path(__file__).with_name("packages.txt")
+
+# quick: the same examples each time, so that a red run stays red. ci: other examples each time,
+# and the blob that repeats them. nightly: as ci, with patience.
+hypothesis.settings.register_profile(
+    "quick", max_examples=50, deadline=None, derandomize=True, database=None
+)
+hypothesis.settings.register_profile("ci", max_examples=200, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("nightly", max_examples=5000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "quick")
+)
+
+
+def packages_with(program: str) -> list[str]:
+    """Return the Debian packages that bring a program, from packages.txt."""
+    lines = (line.split() for line in PACKAGES.read_text().splitlines())
+    rows = (words for words in lines if words and not words[0].startswith("#"))
+    return [package for package, programs, *_ in rows if program in programs.split(",")]
+
+
+def is_here(program: str) -> bool:
+    """Tell whether a program is in the places where programs and servers are."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+    return Path(program).exists() if program[0] == "/" else bool(shutil.which(program, path=path))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose real program is not here, with the exact missing thing."""
+    for marker in item.iter_markers("server"):
+        for program in marker.args:
+            packages = packages_with(program)
+            if not packages:
+                message = f"no line of {PACKAGES.name} brings {program!r}"
+                raise pytest.UsageError(message)
+            if not is_here(program):
+                way = "" if program[0] == "/" else f" (apt-get install {' '.join(packages)})"
+                pytest.skip(f"{program}: not on this machine{way}")
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what lives for the whole run, so that a collection after each test is cheap."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _collect_garbage() -> Iterator[None]:
+    """Collect after the test, so that a forgotten file or socket fails the test that forgot it."""
+    yield
+    gc.collect()
+
+
+class LogCheck(logging.Handler):
+    """Keeps the errors that a test logs, and those that it said it would log.
+
+    Fixed: nothing. Guarded by the handler's own lock: `records`. `allowed` is the test's alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.records: list[logging.LogRecord] = []
+        self.allowed: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record."""
+        self.records.append(record)
+
+    def allow(self, pattern: str) -> None:
+        """Let the test log errors in whose message `pattern` is found."""
+        self.allowed.append(pattern)
+
+    def unexpected(self) -> list[str]:
+        """Return the messages that no pattern allows."""
+        messages = [record.getMessage() for record in self.records]
+        return [m for m in messages if not any(re.search(p, m) for p in self.allowed)]
+
+
+@pytest.fixture(autouse=True)
+def log_check() -> Iterator[LogCheck]:
+    """Fail a test that logs an error it did not `allow`: a logged traceback is no success."""
+    check = LogCheck()
+    logging.getLogger().addHandler(check)
+    yield check
+    logging.getLogger().removeHandler(check)
+    unexpected = check.unexpected()
+    if unexpected:
+        pytest.fail("the test logged an unexpected error: " + "; ".join(unexpected[:5]))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the top folder of the source tree."""
+    return ROOT

@@ -6,6 +6,7 @@
 import ast
 import inspect
 import logging
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import click
 import msgspec
 
 from providers import registry
+from providers.base import Capabilities, Provider
 from providers.errors import leaves
 from vfs import config
 from vfs.auth.rights import Right
@@ -42,6 +44,7 @@ def pages() -> dict[str, str]:
     return {
         "config.md": "\n".join([_NOTE, "", *_config()]) + "\n",
         "cli.md": "\n".join([_NOTE, "", *_commands()]) + "\n",
+        "capabilities.md": "\n".join([_NOTE, "", *_capabilities()]) + "\n",
         "errors.md": "\n".join([_NOTE, "", *_errors()]) + "\n",
     }
 
@@ -79,9 +82,9 @@ def _config() -> Iterator[str]:
     yield "The options of the provider stand in the same table."
     yield from _section('`[[mounts."/path".replicas]]`', config.StoreConfig, without={"options"})
     for name in registry.names():
-        provider = registry.find(name)
-        if provider.__module__.startswith(_BUILT_IN):
-            yield from _section(f'Options of `provider = "{name}"`', provider.options)
+        if _is_built_in(name):
+            options = registry.find(name).options
+            yield from _section(f'Options of `provider = "{name}"`', options)
     yield from _section("`[[rules]]`", config.RuleConfig)
 
 
@@ -135,6 +138,46 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
             return f"`{value}`"
         case value:
             return f'`"{value}"`'
+
+
+def _capabilities() -> Iterator[str]:
+    yield "# What each store can do"
+    yield ""
+    yield "Where it depends on the disk or server behind, the least is shown; a mount may do more."
+    yield ""
+    stores = {
+        name: _made(registry.find(name)).capabilities
+        for name in registry.names()
+        if _is_built_in(name)
+    }
+    yield f"| Capability | {' | '.join(f'`{name}`' for name in stores)} | Meaning |"
+    yield "|---" * (len(stores) + 2) + "|"
+    for name, doc in docs_of(Capabilities).items():
+        values = " | ".join(_ability(getattr(able, name)) for able in stores.values())
+        yield f"| `{name}` | {values} | {_cell(doc)} |"
+
+
+def _made(provider: type[Provider]) -> Provider:
+    """Return a store that reaches nothing, for what it can do in any case."""
+    nowhere = {Path: Path(os.devnull, "nowhere"), str: "nowhere.invalid"}
+    fields = msgspec.structs.fields(provider.options)
+    required = {field.name: nowhere[field.type] for field in fields if field.required}
+    return registry.make(provider.name, provider.options(**required))
+
+
+def _ability(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return "any"
+        case frozenset():
+            return ", ".join(sorted(map(str, value))) or "none"
+    return str(value)
+
+
+def _is_built_in(name: str) -> bool:
+    return registry.find(name).__module__.startswith(_BUILT_IN)
 
 
 def _commands() -> Iterator[str]:

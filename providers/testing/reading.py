@@ -1,0 +1,241 @@
+"""Reading: stat, open, read_at, descriptors, checksums, usage, health, close."""
+
+import hashlib
+import os
+import time
+import zlib
+from collections.abc import Callable
+
+import pytest
+
+from providers.base import Kind, Provider
+from providers.errors import (
+    BadRange,
+    Changed,
+    IsADirectory,
+    NotADirectory,
+    NotFound,
+    StorageError,
+    Unsupported,
+)
+from providers.testing.content import is_whole, signed
+from providers.testing.harness import Harness, get, needs, put
+
+
+class Reading(Harness):
+    """Proves the methods that every store has."""
+
+    def test_the_root_is_a_folder_without_a_name(self, provider: Provider) -> None:
+        """An empty store has a root, and lists nothing."""
+        root = provider.stat("")
+        assert (root.name, root.kind, root.is_folder) == ("", Kind.FOLDER, True)
+        assert list(provider.scandir("")) == []
+
+    def test_stat_describes_a_file(self, provider: Provider) -> None:
+        """Name, kind, size, time and version of a file that another program wrote."""
+        self.mkdir_raw("folder")
+        before = time.time_ns()
+        self.put_raw("folder/file.txt", b"12345")
+        entry = provider.stat("folder/file.txt")
+        assert (entry.name, entry.kind, entry.size) == ("file.txt", Kind.FILE, 5)
+        assert not entry.is_folder
+        assert abs(entry.mtime_ns - before) < 120 * 10**9
+        assert entry.version
+
+    def test_stat_describes_a_folder(self, provider: Provider) -> None:
+        """A folder has its last segment for a name."""
+        self.mkdir_raw("outer")
+        self.mkdir_raw("outer/inner")
+        entry = provider.stat("outer/inner")
+        assert (entry.name, entry.kind) == ("inner", Kind.FOLDER)
+
+    @pytest.mark.parametrize("operation", ["stat", "open", "scandir", "checksum"])
+    def test_what_is_not_there_is_not_found(self, provider: Provider, operation: str) -> None:
+        """A missing file, and a missing folder above it, raise NotFound."""
+        for path in ("missing", "missing/file"):
+            with pytest.raises(NotFound):
+                _ask(provider, operation, path)
+
+    @pytest.mark.parametrize("operation", ["stat", "open", "scandir", "checksum"])
+    def test_nothing_is_below_a_file(self, provider: Provider, operation: str) -> None:
+        """A path through a file raises NotADirectory, or NotFound where a store cannot tell."""
+        self.put_raw("file", b"x")
+        with pytest.raises((NotADirectory, NotFound)):
+            _ask(provider, operation, "file/member")
+
+    def test_a_folder_has_no_bytes(self, provider: Provider) -> None:
+        """Opening a folder, the root too, raises IsADirectory."""
+        self.mkdir_raw("folder")
+        for path in ("folder", ""):
+            with pytest.raises(IsADirectory):
+                provider.open(path)
+
+    def test_every_failure_is_an_oserror(self, provider: Provider) -> None:
+        """Code that knows only the standard library handles a leaf rightly."""
+        with pytest.raises(OSError, match="no such file") as caught:
+            provider.stat("missing")
+        assert isinstance(caught.value, StorageError)
+        assert caught.value.errno == NotFound.number
+
+    def test_read_at_is_short_only_at_the_end(self, provider: Provider) -> None:
+        """Every piece has the size asked for, but for the last; beyond the end there is none."""
+        data = signed(300_001)
+        self.put_raw("file", data)
+        with provider.open("file") as reader:
+            assert reader.entry.size == len(data)
+            for offset in (0, 1, 4095, 65_536, 262_143, 262_144, 299_999):
+                for size in (0, 1, 2, 4096, 70_000, 300_001):
+                    assert reader.read_at(offset, size) == data[offset : offset + size]
+            assert reader.read_at(300_000, 2) == data[-1:]
+            assert reader.read_at(300_001, 1) == b""
+            assert reader.read_at(10**12, 10) == b""
+
+    def test_an_empty_file_reads_as_nothing(self, provider: Provider) -> None:
+        """A file without bytes is a file like others."""
+        self.put_raw("empty", b"")
+        assert provider.stat("empty").size == 0
+        with provider.open("empty") as reader:
+            assert reader.entry.size == 0
+            assert reader.read_at(0, 100) == b""
+
+    def test_negative_ranges_are_refused(self, provider: Provider) -> None:
+        """A negative offset or size raises BadRange, and the reader goes on."""
+        self.put_raw("file", b"0123")
+        with provider.open("file") as reader:
+            for offset, size in ((-1, 1), (0, -1), (-5, -5)):
+                with pytest.raises(BadRange):
+                    reader.read_at(offset, size)
+            assert reader.read_at(1, 2) == b"12"
+
+    def test_a_reader_closes_twice(self, provider: Provider) -> None:
+        """Closing a reader or the provider again is no error."""
+        self.put_raw("file", b"x")
+        reader = provider.open("file")
+        reader.close()
+        reader.close()
+        provider.close()
+        provider.close()
+
+    def test_the_version_is_one_everywhere(self, provider: Provider) -> None:
+        """Stat, open and the listing give the same entry, and it stays while nothing changes."""
+        self.put_raw("file", b"0123")
+        entry = provider.stat("file")
+        for _ in range(3):
+            with provider.open("file") as reader:
+                assert reader.entry == entry
+                reader.read_at(0, 4)
+            assert list(provider.scandir("")) == [entry]
+            assert provider.stat("file") == entry
+
+    def test_a_foreign_rewrite_changes_the_version(self, provider: Provider) -> None:
+        """A rewrite by another program shows, also one of equal size within a second."""
+        versions = set()
+        for data in (b"one", b"two", b"three", b"four!"):
+            self.put_raw("file", data)
+            versions.add(provider.stat("file").version)
+            assert get(provider, "file") == data
+            time.sleep(self.foreign_step_seconds)
+        assert len(versions) == 4
+
+    def test_a_reader_never_mixes_versions(self, provider: Provider) -> None:
+        """A file replaced under a reader gives its old bytes or Changed."""
+        old, new = signed(400_000, 1), signed(400_000, 2)
+        self.put_raw("file", old)
+        with provider.open("file") as reader:
+            first = reader.read_at(0, 150_000)
+            if provider.capabilities.create:
+                put(provider, "file", new)
+            else:
+                time.sleep(self.foreign_step_seconds)
+                self.put_raw("file", new)
+            _check_pinned(first, old, reader.read_at)
+            assert reader.entry.size == len(old)
+        assert get(provider, "file") == new
+
+    def test_a_reader_survives_removal(self, provider: Provider) -> None:
+        """A file removed under a reader gives its old bytes or Changed."""
+        needs(provider, "remove")
+        old = signed(400_000, 1)
+        self.put_raw("file", old)
+        with provider.open("file") as reader:
+            first = reader.read_at(0, 150_000)
+            provider.remove("file")
+            _check_pinned(first, old, reader.read_at)
+
+    def test_descriptors(self, provider: Provider) -> None:
+        """A true capability gives a descriptor of just these bytes; a false one gives None."""
+        data, new = signed(100_000, 1), signed(100_000, 2)
+        self.put_raw("file", data)
+        with provider.open("file") as reader:
+            number = reader.fileno()
+            if not provider.capabilities.descriptors:
+                assert number is None
+                return
+            assert number is not None
+            assert os.pread(number, 200_000, 0) == data
+            assert os.pread(number, 10, 99_995) == data[-5:]
+            reader.check()
+            if provider.capabilities.create:
+                put(provider, "file", new)
+                sent = os.pread(number, 200_000, 0)
+                try:
+                    reader.check()
+                except Changed:
+                    return
+                assert sent == data
+
+    def test_checksums(self, provider: Provider) -> None:
+        """Each algorithm named gives the digest of the bytes, and minds `expect`."""
+        needs(provider, "checksums")
+        data = signed(300_001)
+        self.put_raw("file", data)
+        version = provider.stat("file").version
+        for algorithm in provider.capabilities.checksums:
+            if algorithm == "adler32":
+                digest = zlib.adler32(data).to_bytes(4, "big")
+            else:
+                digest = hashlib.new(algorithm, data).digest()
+            assert provider.checksum("file", algorithm) == digest
+            assert provider.checksum("file", algorithm, expect=version) == digest
+            with pytest.raises(Changed):
+                provider.checksum("file", algorithm, expect=f"not-{version}")
+
+    def test_other_checksums_are_unsupported(self, provider: Provider) -> None:
+        """An algorithm that the capability does not name raises Unsupported."""
+        self.put_raw("file", b"x")
+        others = {"md5", "sha1", "sha256", "sha512", "adler32", "no-such-algorithm"}
+        for algorithm in others - provider.capabilities.checksums:
+            with pytest.raises(Unsupported):
+                provider.checksum("file", algorithm)
+
+    def test_usage(self, provider: Provider) -> None:
+        """The store says what is used or free, in plausible numbers."""
+        needs(provider, "usage")
+        usage = provider.usage("")
+        assert (usage.used, usage.available) != (None, None)
+        assert usage.used is None or usage.used >= 0
+        assert usage.available is None or usage.available >= 0
+
+    def test_health(self, provider: Provider) -> None:
+        """A store that serves says so by returning."""
+        provider.health()
+
+
+def _ask(provider: Provider, operation: str, path: str) -> None:
+    if operation == "scandir":
+        next(provider.scandir(path), None)
+    elif operation == "checksum":
+        needs(provider, "checksums")
+        provider.checksum(path, min(provider.capabilities.checksums))
+    else:
+        getattr(provider, operation)(path)
+
+
+def _check_pinned(first: bytes, old: bytes, read_at: Callable[[int, int], bytes]) -> None:
+    assert first == old[: len(first)]
+    try:
+        rest = b"".join(read_at(offset, 100_000) for offset in range(len(first), len(old), 100_000))
+    except Changed:
+        return
+    assert is_whole(first + rest), "the reader gave bytes of another version"
+    assert first + rest == old

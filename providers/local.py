@@ -96,7 +96,7 @@ class LocalProvider(Provider):
         self._capabilities: Capabilities | None = None
 
     @property
-    def capabilities(self) -> Capabilities:  # type: ignore[override]
+    def capabilities(self) -> Capabilities:  # type: ignore[override]  # lazy
         """Say what the file system can do; it is asked when the root can first be opened."""
         return self._capabilities or self._ask_capabilities()
 

@@ -9,19 +9,15 @@ import errno
 import math
 import os
 import stat
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from msgspec.structs import replace
-
-from providers import attributes, temporary
+from providers import abilities, attributes, temporary
 from providers.base import Capabilities, Entry, Options, Provider, Reader, Usage, Writer
 from providers.beneath import Beneath
 from providers.errors import (
     AlreadyExists,
-    BadRange,
     Changed,
     Denied,
     InvalidPath,
@@ -43,21 +39,6 @@ from providers.translated import Translated
 # O_NONBLOCK: a FIFO would else hold the thread until somebody writes to it.
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 _HIDDEN = "what is left is hidden here: links, devices, or files that are still being written"
-_ABILITIES = Capabilities(
-    create=True,
-    modify=True,
-    mkdir=True,
-    remove=True,
-    rename=True,
-    copy=True,
-    set_mtime=True,
-    usage=True,
-    descriptors=True,
-    exclusive_create=True,
-    conditional_create=True,
-)
-_TICK_SECONDS = 0.001
-_TICKS = 20
 
 
 class LocalOptions(Options, frozen=True):
@@ -100,7 +81,7 @@ class LocalProvider(Provider):
         self._capabilities: Capabilities | None = None
 
     @property
-    def capabilities(self) -> Capabilities:  # type: ignore[override]
+    def capabilities(self) -> Capabilities:  # type: ignore[override]  # lazy
         """Say what the file system can do; it is asked when the root can first be opened."""
         return self._capabilities or self._ask_capabilities()
 
@@ -218,7 +199,7 @@ class LocalProvider(Provider):
                 try:
                     os.rmdir(place.name, dir_fd=place.folder)
                 except NotADirectoryError:
-                    self._unlink_folder(path, place)
+                    self._unlink_folder(place)
                 except OSError as error:
                     if error.errno != errno.ENOTEMPTY:
                         raise
@@ -277,24 +258,12 @@ class LocalProvider(Provider):
 
     def set_mtime(self, path: str, mtime_ns: int) -> Entry:
         with Translated(path), self._beneath.place(check_path(path)) as place, locked(place.folder):
-            before = status = self._status(path, place)
-            for _ in range(_TICKS):
-                try:
-                    os.utime(
-                        place.name,
-                        ns=(before.st_atime_ns, mtime_ns),
-                        dir_fd=place.folder,
-                        follow_symlinks=False,
-                    )
-                except OverflowError:
-                    raise BadRange(detail="this time is out of range") from None
-                status = self._status(path, place)
-                # Two contents may get one time. The change time tells them apart, if it goes on
-                # by a tick (4 ms on kernels before 6.13) from where this content came in.
-                if status.st_ctime_ns != before.st_ctime_ns:
-                    break
-                time.sleep(_TICK_SECONDS)
-            return entry_of(basename(path), status)
+            before = place.status()
+            if before is None:
+                raise NotFound
+            name = basename(path)
+            entry_of(name, before)  # refuses what is neither a file nor a folder
+            return entry_of(name, place.set_mtime(before, mtime_ns))
 
     def usage(self, path: str) -> Usage:
         with Translated(path):
@@ -331,13 +300,9 @@ class LocalProvider(Provider):
         try:
             descriptor = self._beneath.folder("", os.O_RDONLY)
         except OSError:
-            return _ABILITIES
+            return abilities.of(None, links=self._follow)
         try:
-            self._capabilities = replace(
-                _ABILITIES,
-                xattrs=attributes.supported(descriptor),
-                name_max_bytes=os.fpathconf(descriptor, "PC_NAME_MAX"),
-            )
+            self._capabilities = abilities.of(descriptor, links=self._follow)
         finally:
             os.close(descriptor)
         return self._capabilities
@@ -412,17 +377,8 @@ class LocalProvider(Provider):
             raise NotFound
         return entry
 
-    def _status(self, path: str, place: Place) -> os.stat_result:
-        status = place.status()
-        if status is None:
-            raise NotFound
-        entry_of(path, status)
-        return status
-
-    def _unlink_folder(self, path: str, place: Place) -> None:
-        """Remove the link to an empty folder, which is all that stands at `place` itself."""
-        for _ in self.scandir(path):
-            raise NotEmpty
+    def _unlink_folder(self, place: Place) -> None:
+        """Remove the link to a folder, which is all that stands at `place` itself."""
         with locked(place.folder):
             if place.readlink() is None:
                 raise NotADirectory

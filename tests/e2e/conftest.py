@@ -54,7 +54,7 @@ def gateways(
     def gateway_of(scheme: str) -> Daemon:
         if scheme not in running:
             directory = tmp_path_factory.mktemp(f"gateway-{scheme}")
-            running[scheme] = _launch(directory, authority if scheme == "https" else None)
+            running[scheme] = launch_gateway(directory, authority if scheme == "https" else None)
         return running[scheme]
 
     yield gateway_of
@@ -62,7 +62,8 @@ def gateways(
         daemon.stop()
 
 
-def _launch(directory: Path, authority: Authority | None) -> Daemon:
+def launch_gateway(directory: Path, authority: Authority | None) -> Daemon:
+    """Start the server under test."""
     match os.environ.get("HEADGATE_TARGET"):
         case None:
             return headgate.launch(directory, authority=authority)

@@ -19,6 +19,7 @@ def launch(
     mounts: Mapping[str, Mapping[str, object]] | None = None,
     authority: Authority | None = None,
     trusted_proxies: Sequence[str] = (),
+    public_url: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> Daemon:
     """Start Headgate with its state in `directory`.
@@ -40,6 +41,8 @@ def launch(
         server |= {"tls_cert": str(authority.certificate), "tls_key": str(authority.key)}
     if trusted_proxies:
         server["trusted_proxies"] = list(trusted_proxies)
+    if public_url:
+        server["public_url"] = public_url
     tables = {"server": server} | {f'mounts."/{name}"': table for name, table in mounts.items()}
     config = directory / "headgate.toml"
     config.write_text("\n".join(_table(name, keys) for name, keys in tables.items()))

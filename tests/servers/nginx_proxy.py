@@ -30,18 +30,33 @@ http {{
       proxy_http_version 1.1;
       proxy_request_buffering off;
       proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_set_header X-Forwarded-Proto https;
-      proxy_set_header X-Forwarded-Host $http_host;
+      {headers}
     }}
   }}
 }}
 """
 
 
-def launch(directory: Path, upstream: Target, authority: Authority) -> Daemon:
-    """Start nginx in front of `upstream`; its target is the same collection, over https."""
-    port = free_port()
+_FORWARDED = """
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Forwarded-Proto https;
+      proxy_set_header X-Forwarded-Host $http_host;
+"""
+
+
+def launch(
+    directory: Path,
+    upstream: Target,
+    authority: Authority,
+    *,
+    port: int = 0,
+    forwarded: bool = True,
+) -> Daemon:
+    """Start nginx in front of `upstream`; its target is the same collection, over https.
+
+    Without `forwarded` it does not say that there was TLS.
+    """
+    port = port or free_port()
     origin = f"http://{upstream.host}:{upstream.port}"
     config = directory / "nginx.conf"
     config.write_text(
@@ -51,6 +66,7 @@ def launch(directory: Path, upstream: Target, authority: Authority) -> Daemon:
             certificate=authority.certificate,
             key=authority.key,
             upstream=origin,
+            headers=_FORWARDED if forwarded else "",
         )
     )
     target = Target(

@@ -80,6 +80,7 @@ _PLAIN = {
     "not-utf-8": "no whole answer",
     "surrogate": "no whole answer",
     "encoded-dots": "is answered 201",
+    "dots": "no whole answer",
     "dots-in-segment": "is answered 201",
     "half-escape": "is answered 201",
 }
@@ -87,7 +88,7 @@ _PLAIN = {
 
 @CHECKS.check(*_HOSTILE, plain=_PLAIN)
 def hostile_name_is_refused(target: Target, kind: str) -> None:
-    """Nothing is made, nothing outside the folder is touched, and it is never the server's fault."""
+    """Nothing is made, nothing outside is touched, and the fault is never the server's."""
     inner = mkcol(target, "inner")
     name = _HOSTILE[kind]
     answer = ask(inner, "PUT", name, b"hostile")

@@ -147,17 +147,15 @@ def _checksum_header(shape: str, body: bytes) -> dict[str, str]:
     }[shape]
 
 
-_CHECKSUMS = tuple(
-    [
-        "content-md5",
-        "digest-adler32",
-        "digest-md5",
-        "digest-sha-256",
-        "repr-digest",
-        "oc-checksum-sha1",
-        "oc-checksum-md5",
-        "oc-checksum-adler32",
-    ]
+_CHECKSUMS = (
+    "content-md5",
+    "digest-adler32",
+    "digest-md5",
+    "digest-sha-256",
+    "repr-digest",
+    "oc-checksum-sha1",
+    "oc-checksum-md5",
+    "oc-checksum-adler32",
 )
 
 

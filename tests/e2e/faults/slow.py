@@ -1,5 +1,6 @@
 """A client that takes its time does not take that of others."""
 
+import concurrent.futures
 import contextlib
 import itertools
 import socket
@@ -30,12 +31,17 @@ def _crowd(target: Target, start: bytes, drip: bytes, sources: Iterator[str]) ->
     count = _TLS_SOCKETS if target.secure else _SOCKETS
     sockets: list[socket.socket] = []
     with contextlib.ExitStack() as stack:
-        for source, _ in zip(sources, range(count), strict=False):
+
+        def join(source: str) -> None:
             # A server may refuse one too many from one address: that is an answer too.
             with contextlib.suppress(OSError):
-                connection = stack.enter_context(dial(target, source=source, timeout=3))
+                connection = stack.enter_context(dial(target, source=source, timeout=2))
                 connection.sendall(start)
                 sockets.append(connection)
+
+        # All at once: a server with a short queue would else make the crowd wait to be one.
+        with concurrent.futures.ThreadPoolExecutor(max_workers=count) as pool:
+            list(pool.map(join, itertools.islice(sources, count)))
         over = threading.Event()
 
         def send_drops() -> None:

@@ -94,7 +94,14 @@ def send(
     try:
         # A server that refuses early closes while we still send: its answer is there to be read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
-            connection.request(method, target.path(name), body, {**credentials(target), **spelled})
+            connection.request(
+                method,
+                target.path(name),
+                body,
+                {**credentials(target), **spelled},
+                # http.client leaves the framing to who writes this header, unless told.
+                encode_chunked="Transfer-Encoding" in spelled,
+            )
         response = connection.getresponse()
         return Answer(response.status, response.headers, response.read())
     except (ConnectionError, http.client.IncompleteRead, TimeoutError) as error:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Self
@@ -32,10 +33,17 @@ class Davfs2:
             pytest.skip("a davfs2 mount needs /dev/fuse")
         self._target, self._work = target, work
         self._mount = work / "mount"
+        self._trusted: Path | None = None
 
     def __enter__(self) -> Self:
         self._mount.mkdir()
-        trust = f"trust_ca_cert {self._target.ca}" if self._target.ca else ""
+        trust = ""
+        if self._target.ca:
+            # It reads the file as a user of its own, who has no way into pytest's folders.
+            self._trusted = Path(tempfile.mkstemp(suffix=".pem")[1])
+            shutil.copyfile(self._target.ca, self._trusted)
+            self._trusted.chmod(0o644)
+            trust = f"trust_ca_cert {self._trusted}"
         config = self._work / "davfs2.conf"
         config.write_text(_CONFIG.format(trust=trust))
         config.chmod(0o600)
@@ -49,6 +57,8 @@ class Davfs2:
 
     def __exit__(self, *exc: object) -> None:
         run(("umount", self._mount))
+        if self._trusted:
+            self._trusted.unlink()
 
     def mkcol(self, name: str) -> None:
         (self._mount / name).mkdir()

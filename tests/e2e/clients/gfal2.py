@@ -1,7 +1,7 @@
 """gfal2: the commands of grid sites, on davix."""
 
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -37,7 +37,8 @@ class Gfal2(Stateless):
         self.gfal("copy", f"file://{local}", self.url(name))
 
     def names(self, folder: str) -> set[str]:
-        return set(self.gfal("ls", self.url(folder) + "/").splitlines())
+        # It prints names as they stand in the href.
+        return {unquote(name) for name in self.gfal("ls", self.url(folder) + "/").split()}
 
     def move(self, source: str, destination: str) -> None:
         self.gfal("rename", self.url(source), self.url(destination))

@@ -54,6 +54,16 @@ def dead_properties_follow_their_file(target: Target, method: str) -> None:
     expect(prop(target, "g", _TAG) is None, "a deleted file's property is on the next one")
 
 
+@CHECKS.check(plain="getlastmodified is")
+def time_is_set_by_proppatch(target: Target) -> None:
+    put(target, "f", b"x")
+    when = "Fri, 02 Nov 2018 10:00:00 GMT"
+    set_property(target, "f", DAV + "getlastmodified", when)
+    element = prop(target, "f", DAV + "getlastmodified")
+    text = None if element is None else element.text
+    expect(text == when, f"getlastmodified is {text}, not {when}")
+
+
 @CHECKS.check()
 def proppatch_is_all_or_nothing(target: Target) -> None:
     put(target, "f", b"x")

@@ -1,0 +1,114 @@
+"""Gateways and controls for the end-to-end checks.
+
+A gateway is Headgate in a process of its own, over one provider, by http or https. HEADGATE_TARGET
+may name another server to run the same checks against: "plain" (WsgiDAV) or "rclone".
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.wire import mkcol
+from tests.servers import headgate, rclone_serve, wsgidav_plain
+from tests.servers.authority import Authority, make_authority
+from tests.servers.daemon import Daemon
+from tests.servers.programs import Missing, find
+from tests.servers.target import Target
+
+_GATEWAYS = [
+    pytest.param((mount, scheme), id=f"{mount}-{scheme}")
+    for mount in (headgate.MEMORY, headgate.LOCAL)
+    for scheme in ("http", "https")
+]
+_folders = itertools.count()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("server"):
+        for name in mark.args:
+            try:
+                find(name)
+            except Missing as missing:
+                pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority that nobody else knows."""
+    return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+Launch = Callable[[Path], Daemon]
+
+
+@pytest.fixture(scope="session")
+def gateways(
+    tmp_path_factory: pytest.TempPathFactory, authority: Authority
+) -> Iterator[Callable[[str], Daemon]]:
+    """Start one gateway a scheme, when it is first asked for."""
+    running: dict[str, Daemon] = {}
+
+    def gateway_of(scheme: str) -> Daemon:
+        if scheme not in running:
+            directory = tmp_path_factory.mktemp(f"gateway-{scheme}")
+            running[scheme] = launch_gateway(directory, authority if scheme == "https" else None)
+        return running[scheme]
+
+    yield gateway_of
+    for daemon in running.values():
+        daemon.stop()
+
+
+def launch_gateway(directory: Path, authority: Authority | None) -> Daemon:
+    """Start the server under test."""
+    match os.environ.get("HEADGATE_TARGET"):
+        case None:
+            return headgate.launch(directory, authority=authority)
+        case "plain":
+            return wsgidav_plain.launch(directory, authority=authority)
+        case "rclone":
+            return rclone_serve.launch(directory)
+        case other:
+            raise pytest.UsageError(f"HEADGATE_TARGET is {other}: use plain or rclone")
+
+
+def fresh(target: Target) -> Target:
+    """Return a new, empty folder."""
+    return mkcol(target, f"check-{next(_folders)}")
+
+
+def mount_of(daemon: Daemon, mount: str) -> Target:
+    """Return the folder of a mount; another server than Headgate has but one."""
+    if os.environ.get("HEADGATE_TARGET"):
+        return daemon.target
+    root = daemon.directory / "files" if mount == headgate.LOCAL else None
+    return daemon.target.beneath(mount, root)
+
+
+@pytest.fixture(scope="session", params=_GATEWAYS)
+def mount(request: pytest.FixtureRequest, gateways: Callable[[str], Daemon]) -> Target:
+    """Return the root of one mount of a gateway, shared by all tests."""
+    name, scheme = request.param
+    return mount_of(gateways(scheme), name)
+
+
+@pytest.fixture
+def gateway(mount: Target) -> Target:
+    """Return a new, empty folder on a gateway, for each provider by http and https."""
+    return fresh(mount)
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """Return the root of a plain WsgiDAV."""
+    with wsgidav_plain.launch(tmp_path_factory.mktemp("plain")) as daemon:
+        yield daemon.target
+
+
+@pytest.fixture
+def control(plain: Target) -> Target:
+    """Return a new, empty folder on a plain WsgiDAV, which a fault check must find at fault."""
+    return fresh(plain)

@@ -1,0 +1,46 @@
+"""Slow and silent clients, on servers of their own: what they leave behind is nobody else's."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import fresh, launch_gateway, mount_of
+from tests.e2e.faults import slow
+from tests.e2e.faults.catalogue import Check
+from tests.e2e.wire import Fault
+from tests.servers import headgate, wsgidav_plain
+from tests.servers.authority import Authority
+from tests.servers.target import Target
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+_CHECKS = [pytest.param(check, id=check.name) for check in slow.CHECKS]
+
+
+@pytest.fixture(scope="module", params=("http", "https"))
+def own_gateway(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    authority: Authority,
+) -> Iterator[Target]:
+    used = authority if request.param == "https" else None
+    with launch_gateway(tmp_path_factory.mktemp("slow"), used) as daemon:
+        yield mount_of(daemon, headgate.LOCAL)
+
+
+@pytest.mark.parametrize("check", _CHECKS)
+def test_gateway_is_not_held_up(own_gateway: Target, check: Check) -> None:
+    check(fresh(own_gateway))
+
+
+@pytest.mark.skipif("HEADGATE_TARGET" in os.environ, reason="the target is a control itself")
+@pytest.mark.parametrize("check", _CHECKS)
+def test_plain_wsgidav_is_held_up(tmp_path: Path, check: Check) -> None:
+    assert check.plain is not None
+    with wsgidav_plain.launch(tmp_path) as daemon:
+        target = fresh(daemon.target)
+        with pytest.raises(Fault, match=re.escape(check.plain)):
+            check(target)
+        daemon.kill()

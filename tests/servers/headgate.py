@@ -1,0 +1,64 @@
+"""Headgate itself, started the way an operator starts it: `headgate serve --config FILE`."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.servers.authority import Authority
+from tests.servers.daemon import Daemon, free_port, main
+from tests.servers.target import Target
+
+LOCAL = "local"
+MEMORY = "memory"
+
+
+def launch(
+    directory: Path,
+    *,
+    mounts: Mapping[str, Mapping[str, object]] | None = None,
+    authority: Authority | None = None,
+    trusted_proxies: Sequence[str] = (),
+    public_url: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> Daemon:
+    """Start Headgate with its state in `directory`.
+
+    `mounts` maps a name to the keys of its table; without it there is one mount "memory" and one
+    "local" over `directory`/files. A mount is `daemon.target.beneath(name)`.
+    """
+    root = directory / "files"
+    root.mkdir(exist_ok=True)
+    if mounts is None:
+        mounts = {MEMORY: {"provider": "memory"}, LOCAL: {"provider": "local", "root": str(root)}}
+    address = f"127.0.0.1:{free_port()}"
+    server: dict[str, object] = {
+        "listen": address,
+        "state_dir": str(directory / "state"),
+        "cache_dir": str(directory / "cache"),
+    }
+    if authority:
+        server |= {"tls_cert": str(authority.certificate), "tls_key": str(authority.key)}
+    if trusted_proxies:
+        server["trusted_proxies"] = list(trusted_proxies)
+    if public_url:
+        server["public_url"] = public_url
+    tables = {"server": server} | {f'mounts."/{name}"': table for name, table in mounts.items()}
+    config = directory / "headgate.toml"
+    config.write_text("\n".join(_table(name, keys) for name, keys in tables.items()))
+    target = Target(
+        url=f"{'https' if authority else 'http'}://{address}/",
+        ca=authority.ca if authority else None,
+    )
+    argv = (sys.executable, "-m", "vfs.cli", "serve", "--config", str(config))
+    return Daemon(directory, argv, target, environment=environment).start()
+
+
+def _table(name: str, keys: Mapping[str, object]) -> str:
+    # JSON spells strings, numbers, booleans and lists of them as TOML does.
+    lines = (f"{key} = {json.dumps(value)}" for key, value in keys.items())
+    return "\n".join((f"[{name}]", *lines, ""))
+
+
+if __name__ == "__main__":
+    main(launch)

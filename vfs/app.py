@@ -1,10 +1,12 @@
 """App: the composition root, the only place that builds concrete objects."""
 
 import errno
+import ipaddress
 import logging
 import re
 import socket
 import ssl
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -12,15 +14,18 @@ import msgspec
 from providers import registry
 from vfs.auth.rights import Rights
 from vfs.config import Config, StoreConfig
-from vfs.http.files import FilesApp
+from vfs.dav.door import handlers
+from vfs.http.gate import Gate
 from vfs.http.server import Server
+from vfs.state.errors import StateError
+from vfs.state.sqlite import SqliteStore
 from vfs.toml_file import ConfigError, TomlFile
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.tree import Tree
 
 _log = logging.getLogger(__name__)
 
-_LIVE = frozenset({"log", "mounts", "rules"})
+STATE_FILE = "state.db"
 
 
 class _Store(msgspec.Struct, frozen=True):
@@ -33,8 +38,9 @@ class _Store(msgspec.Struct, frozen=True):
 class App:
     """One gateway: its tree and its server.
 
-    `tree` and `server` are fixed. `config` and `_stores` are replaced by `reload`, which one
-    thread at a time may call. Raises ConfigError when a part cannot be made as configured.
+    `tree`, `state`, `gate` and `server` are fixed. `config` and `_stores` are replaced by
+    `reload`, which one thread at a time may call. Raises ConfigError when a part cannot be made
+    as configured.
     """
 
     def __init__(self, config: Config) -> None:
@@ -45,9 +51,16 @@ class App:
         table, stores = self._build(config)
         self.tree = Tree(table, Rights(config.grants()))
         self._stores = stores
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.state = self._open_state(config)
+        self.gate = Gate(
+            handlers(self.tree, self.state),
+            trusted_proxies=[ipaddress.ip_network(network) for network in server.trusted_proxies],
+            public_url=server.public_url or "",
+        )
         try:
             self.server = Server(
-                FilesApp(self.tree),
+                self.gate,
                 host=server.listen.host,
                 port=server.listen.port,
                 tls_cert=server.tls_cert,
@@ -61,6 +74,11 @@ class App:
                 ("server", "tls_cert"),
                 f"server.tls_cert and server.tls_key are no matching pair in PEM form: {reason}",
             ) from error
+
+    def stop(self) -> None:
+        """Say that no more requests are wanted, let running ones end, then return."""
+        self.gate.stopping = True
+        self.server.stop()
 
     def bind(self) -> None:
         """Take the port; raise ConfigError with the cause and the way out when it is not free."""
@@ -100,10 +118,29 @@ class App:
         return f"{told}; only a restart changes {', '.join(fixed)}" if fixed else told
 
     def close(self) -> None:
-        """Close every store, each after its last use."""
+        """Close every store, each after its last use, and what the gateway remembers."""
         stores, self._stores = self._stores, {}
         for store in stores.values():
             _retire(store.replica)
+        self.state.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _open_state(self, config: Config) -> SqliteStore:
+        """Open what the gateway must remember; without a file it lives as long as the process."""
+        if config.file is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="headgate-state-")
+            return SqliteStore(Path(self._folder.name) / STATE_FILE)
+        folder = config.server.state_dir
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            store = SqliteStore(folder / STATE_FILE)
+            store.health()
+        except (OSError, StateError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            text = f"server.state_dir '{folder}' cannot be used: {reason}"
+            raise _error(config, ("server", "state_dir"), text) from error
+        return store
 
     def _build(self, config: Config) -> tuple[MountTable, dict[tuple[str, int], _Store]]:
         stores: dict[tuple[str, int], _Store] = {}

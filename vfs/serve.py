@@ -83,7 +83,7 @@ def serve(
         if number != _ENDED:
             _log.info("stopping; transfers under way may end; a second signal stops at once")
     finally:
-        app.server.stop()
+        app.stop()
     ended.result()
 
 

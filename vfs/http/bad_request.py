@@ -6,7 +6,7 @@ class BadRequest(Exception):
 
     `status` is the answer's status, `detail` a sentence for the client with cause and way out; it
     never holds a secret. `headers` go into the answer. `condition` names the DAV: precondition
-    that failed, for the error body of RFC 4918. Fixed once made.
+    that failed, for the error body of RFC 4918, `hrefs` the resources it concerns. Fixed once made.
     """
 
     def __init__(
@@ -16,12 +16,14 @@ class BadRequest(Exception):
         *,
         headers: tuple[tuple[str, str], ...] = (),
         condition: str = "",
+        hrefs: tuple[str, ...] = (),
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.headers = headers
         self.condition = condition
+        self.hrefs = hrefs
 
     def __str__(self) -> str:
         return f"{self.status}: {self.detail}"

@@ -83,7 +83,7 @@ class Gate:
             client = self._client(environ, headers)
             base = f"{client.scheme}://{client.host}"
             caller = Caller(address=client.address)
-            response = handler(Request(environ, headers, caller, base))
+            response = handler(Request(environ, headers, caller, (base, self._public)))
             return _primed(response)
         except BadRequest as error:
             return _refused(error)
@@ -143,9 +143,8 @@ def _refused(error: BadRequest) -> Response:
     if error.status == 304:
         return Response(304, headers)
     if error.condition:
-        return Response(
-            error.status, [("Content-Type", CONTENT_TYPE), *headers], error_body(error.condition)
-        )
+        headers.append(("Content-Type", CONTENT_TYPE))
+        return Response(error.status, headers, error_body(error.condition, error.hrefs))
     return text_response(error.status, error.detail, headers)
 
 

@@ -32,13 +32,17 @@ class Request:
     """
 
     def __init__(
-        self, environ: dict[str, Any], headers: Mapping[str, str], caller: Caller, base: str
+        self,
+        environ: dict[str, Any],
+        headers: Mapping[str, str],
+        caller: Caller,
+        bases: tuple[str, ...],
     ) -> None:
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"]
         self.headers = headers
         self.caller = caller
-        self.base = base
+        self._bases = bases
         self.target: Target = parse_target(environ[TARGET_KEY])
         self.path = self.target.path
         self.conditions: Conditions = parse_conditions(headers)
@@ -46,9 +50,9 @@ class Request:
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """The scheme and host that the client reached this server by."""
-        scheme, _, host = self.base.partition("://")
-        return (origin(scheme, host),)
+        """The schemes and hosts that the client may know this server by."""
+        parts = (base.partition("://") for base in self._bases if base)
+        return tuple(origin(scheme, host.partition("/")[0]) for scheme, _, host in parts)
 
     @property
     def has_body(self) -> bool:

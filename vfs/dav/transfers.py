@@ -1,0 +1,111 @@
+"""COPY and MOVE within this server, also from one store to another."""
+
+from providers.base import Entry
+from providers.errors import NotADirectory
+from vfs.dav.collections import failures_response
+from vfs.dav.if_header import List
+from vfs.dav.locks import Locks
+from vfs.http.bad_request import BadRequest
+from vfs.http.conditions import Verdict
+from vfs.http.etags import make_etag
+from vfs.http.request import Request, Response
+from vfs.http.target import parse_destination
+from vfs.state.base import StateStore
+from vfs.tree import paths
+from vfs.tree.tree import Tree
+
+
+class Transfers:
+    """The handlers of COPY and MOVE. Stateless."""
+
+    def __init__(self, tree: Tree, store: StateStore, locks: Locks) -> None:
+        self._tree = tree
+        self._store = store
+        self._locks = locks
+
+    def copy(self, request: Request) -> Response:
+        """Copy a resource with its properties; its locks stay where they are."""
+        depth = request.headers.get("depth", "infinity").lower()
+        if depth not in ("0", "infinity"):
+            raise BadRequest(400, "The Depth of a COPY is 0 or infinity.")
+        target = self._target(request)
+        lists = self._begin(request, target)
+        shallow = depth == "0"
+        outcome = self._tree.copy(
+            request.caller,
+            request.path,
+            target,
+            overwrite=_overwrites(request),
+            shallow=shallow,
+            guard=self._locks.guard(request, target, lists),
+        )
+        if outcome.failures:
+            return failures_response(outcome.failures)
+        if shallow:
+            kept = self._store.properties(request.path)
+            there = self._store.properties(target)
+            self._store.set_properties(target, kept, set(there) - set(kept))
+        else:
+            self._store.copy_tree(request.path, target)
+        return Response(201 if outcome.created else 204, [])
+
+    def move(self, request: Request) -> Response:
+        """Move a resource with its properties; locks on it die with the old name."""
+        if request.headers.get("depth", "infinity").lower() != "infinity":
+            raise BadRequest(400, "The Depth of a MOVE is infinity, or is left out.")
+        target = self._target(request)
+        lists = self._begin(request, target)
+        self._locks.demand(request, request.path, lists, membership=True, beneath=True)
+        outcome = self._tree.rename(
+            request.caller,
+            request.path,
+            target,
+            overwrite=_overwrites(request),
+            guard=self._locks.guard(request, target, lists),
+        )
+        if outcome.failures:
+            return failures_response(outcome.failures)
+        self._store.move_tree(request.path, target)
+        return Response(201 if outcome.created else 204, [])
+
+    def _target(self, request: Request) -> str:
+        value = request.headers.get("destination")
+        if value is None:
+            raise BadRequest(400, "Say in a Destination header where it shall go.")
+        target = parse_destination(value, request.origins).path
+        if paths.is_within(target, request.path) or paths.is_within(request.path, target):
+            raise BadRequest(403, "Source and destination overlap; choose another name.")
+        return target
+
+    def _begin(self, request: Request, target: str) -> tuple[List, ...]:
+        """Ask everything that can refuse, before anything is touched."""
+        entry = self._tree.stat(request.caller, request.path)
+        verdict = request.conditions.verdict(
+            request.method,
+            exists=True,
+            etag=None if entry.is_folder else make_etag(entry.version),
+            mtime_ns=entry.mtime_ns,
+        )
+        if verdict is not Verdict.PROCEED:
+            raise BadRequest(412, "The resource is not in the version that the request names.")
+        lists = self._locks.judge(request)
+        there = self._standing(request, target)
+        if there is None:
+            folder = self._standing(request, paths.parent(target))
+            if folder is None or not folder.is_folder:
+                raise BadRequest(409, "The folder of the destination does not exist.")
+        self._locks.demand(request, target, lists, membership=there is None)
+        return lists
+
+    def _standing(self, request: Request, path: str) -> Entry | None:
+        try:
+            return self._tree.target(request.caller, path)
+        except NotADirectory:
+            return None
+
+
+def _overwrites(request: Request) -> bool:
+    value = request.headers.get("overwrite", "T").upper()
+    if value not in ("T", "F"):
+        raise BadRequest(400, "Overwrite is T or F.")
+    return value == "T"

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import re
 import socket
 import ssl
 from pathlib import Path
@@ -159,14 +160,21 @@ def _error(config: Config, key: tuple[str, ...], text: str) -> ConfigError:
     return TomlFile(config.file).error(key, text)
 
 
+def bind_errno(error: BaseException | None) -> int | None:
+    """Return why a port was not to be had. Cheroot gives the number in the text alone."""
+    number = getattr(error, "errno", None)
+    found = re.search(r"\[Errno (\d+)\]", str(error))
+    return number if number or not found else int(found[1])
+
+
 def _why_not_bound(error: OSError) -> str:
-    match error.errno:
+    match bind_errno(error):
         case errno.EADDRINUSE:
             return "the port is in use; stop the other server or listen on another port"
         case errno.EACCES | errno.EPERM:
             return "this user may not listen on that port; choose one above 1023"
         case errno.EADDRNOTAVAIL:
             return "this machine does not have that address; listen on one that it has"
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror) or "[Errno -" in str(error):
         return "the host name cannot be resolved; write an IP address or correct the name"
     return f"cannot listen here: {error.strerror or error}"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["text", "json"]
 
+_PATH = click.Path(path_type=Path, readable=False)  # whoever opens it says more than click would
 RELOAD_SECONDS = 30.0
 
 _WRONG = 2
@@ -88,9 +89,7 @@ def _log_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @cli.command()
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; default 8080 or the next free.")
-@click.option(
-    "--keep", metavar="DIR", type=click.Path(path_type=Path), help="Keep the archive in DIR."
-)
+@click.option("--keep", metavar="DIR", type=_PATH, help="Keep the archive in DIR.")
 @_log_options
 def demo(
     port: int | None, keep: Path | None, log_level: Level | None, log_format: Format | None
@@ -108,8 +107,8 @@ def demo(
 
 
 @cli.command()
-@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
-@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Configuration.")
+@click.argument("folder", metavar="[DIR]", required=False, type=_PATH)
+@click.option("--config", metavar="FILE", type=_PATH, help="Configuration.")
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen; with DIR only.")
 @click.option("--read-only", is_flag=True, help="Refuse every change; with DIR only.")
 @_log_options
@@ -142,12 +141,11 @@ def serve(
     )
     _setup_logging(log_level or settings.log.level, log_format or settings.log.format)
     with _ending_threads(), closing(App(settings)) as app:
-        app.bind()
         _serve(app, settings)
 
 
 @cli.command("check-config")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=_PATH)
 def check_config(file: Path) -> None:
     """Show the configuration in force and try each store.
 
@@ -170,8 +168,8 @@ def check_config(file: Path) -> None:
 
 
 @cli.command()
-@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Configuration.")
-@click.option("--state-dir", metavar="DIR", type=click.Path(path_type=Path), help="Its state_dir.")
+@click.option("--config", metavar="FILE", type=_PATH, help="Configuration.")
+@click.option("--state-dir", metavar="DIR", type=_PATH, help="Its state_dir.")
 def reload(config: Path | None, state_dir: Path | None) -> None:
     """Make a running gateway read its configuration again.
 
@@ -279,7 +277,7 @@ def _serve(app: "App", settings: "Config") -> None:
     from vfs.serve import serve, signals
 
     with ExitStack() as stack:
-        inbox = stack.enter_context(signals())
+        inbox = stack.enter_context(signals(reloads=settings.file is not None))
         running = None
         if settings.file is not None:
             try:
@@ -289,6 +287,7 @@ def _serve(app: "App", settings: "Config") -> None:
                     f"server.state_dir '{settings.server.state_dir}' cannot be used:"
                     f" {error.strerror}; make it writable or name another"
                 )
+        app.bind()
         serve(
             app,
             inbox,

@@ -15,7 +15,7 @@ from rich.progress import track
 from providers import registry
 from vfs import sample
 from vfs.address import Address
-from vfs.app import App
+from vfs.app import App, bind_errno
 from vfs.config import Config, MountConfig, ServerConfig
 from vfs.serve import Inbox, ignore_signals, serve, signals
 from vfs.toml_file import ConfigError
@@ -31,7 +31,7 @@ def run(*, port: int | None, keep: Path | None) -> None:
     """
     console = Console(highlight=False, soft_wrap=True)
     with ExitStack() as stack:
-        inbox = stack.enter_context(signals())
+        inbox = stack.enter_context(signals(reloads=False))
         folder = stack.enter_context(_kept(keep) if keep else _temporary())
         _write(folder, inbox)
         if not inbox.empty():
@@ -84,7 +84,7 @@ def _bound(folder: Path, port: int | None) -> App:
             app.bind()
         except ConfigError as error:
             app.close()
-            if getattr(error.__cause__, "errno", None) != errno.EADDRINUSE:
+            if bind_errno(error.__cause__) != errno.EADDRINUSE:
                 raise
         else:
             return app

@@ -1,18 +1,23 @@
 """Running: the mark that a serving process leaves in its state directory.
 
-The mark is a file named by the process and locked while it lives, so a mark that outlived its
-process is known by its missing lock. Several processes may share one state directory.
+The mark is a file named by host and process and locked while the process lives, so a mark that
+outlived its process is known by its missing lock. Several processes may share one state directory,
+also from several hosts or containers.
 """
 
 import contextlib
 import fcntl
 import os
+import re
+import socket
+import time
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
 _FOLDER = "running"
+_LOCK_SECONDS = 2.0
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -32,7 +37,7 @@ class Running:
     def __init__(self, state_dir: Path) -> None:
         folder = state_dir / _FOLDER
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path = folder / f"{os.getpid()}.lock"
+        self._path = folder / _name(os.getpid())
         self._descriptor = self._lock()
         self.outcome = Outcome()
         self._write()
@@ -56,13 +61,20 @@ class Running:
         self.close()
 
     def _lock(self) -> int:
+        end = time.monotonic() + _LOCK_SECONDS
         while True:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
-                return descriptor
-            # Somebody swept the file away as a stale mark between the open and the lock.
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(descriptor).st_nlink:
+                    return descriptor
+                # Somebody swept the file away as a stale mark between the open and the lock.
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    os.close(descriptor)
+                    raise
             os.close(descriptor)
+            time.sleep(0.01)
 
     def _write(self) -> None:
         whole = _outcome_path(self._path)
@@ -72,14 +84,14 @@ class Running:
 
 
 def processes(state_dir: Path) -> list[int]:
-    """Return the ids of the processes that serve with this state directory; sweep old marks."""
+    """Return which processes of this host serve with this state directory; sweep old marks."""
     found = []
-    for path in sorted((state_dir / _FOLDER).glob("*.lock")):
+    for path in sorted((state_dir / _FOLDER).glob(_name("*"))):
         with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                found.append(int(path.stem))
+                found.append(int(path.stem.rpartition("-")[2]))
             else:
                 _outcome_path(path).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
@@ -88,11 +100,16 @@ def processes(state_dir: Path) -> list[int]:
 
 def outcome(state_dir: Path, process: int) -> Outcome | None:
     """Return how the last reload of `process` ended; None when it is gone."""
-    path = _outcome_path(state_dir / _FOLDER / f"{process}.lock")
+    path = _outcome_path(state_dir / _FOLDER / _name(process))
     try:
         return msgspec.json.decode(path.read_bytes(), type=Outcome)
     except FileNotFoundError:
         return None
+
+
+def _name(process: int | str) -> str:
+    host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
+    return f"{host}-{process}.lock"
 
 
 def _outcome_path(mark: Path) -> Path:

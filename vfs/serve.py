@@ -6,7 +6,6 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 from vfs import config
@@ -33,22 +32,26 @@ class Halt(BaseException):
 
 
 @contextmanager
-def signals() -> Iterator[Inbox]:
-    """Put SIGHUP, SIGINT and SIGTERM into a queue; raise Halt at the second that asks to stop.
+def signals(*, reloads: bool) -> Iterator[Inbox]:
+    """Put SIGINT, SIGTERM and SIGHUP into a queue; raise Halt at the second that asks to stop.
 
-    A handler does no more, for it may interrupt anything.
+    SIGHUP asks for a reload if `reloads`, else to stop; then whoever had it ignored, as nohup
+    has, keeps it ignored. A handler does no more than this, for it may interrupt anything.
     """
     inbox: Inbox = queue.SimpleQueue()
     stops = 0
 
     def note(number: int, _frame: FrameType | None) -> None:
         nonlocal stops
-        stops += number != signal.SIGHUP
-        if stops == _SECOND and number != signal.SIGHUP:
-            raise Halt(number)
+        if not (reloads and number == signal.SIGHUP):
+            stops += 1
+            if stops == _SECOND:
+                raise Halt(number)
         inbox.put(number)
 
-    before = {number: signal.signal(number, note) for number in _NUMBERS}
+    ignored = not reloads and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    numbers = _NUMBERS[1:] if ignored else _NUMBERS
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield inbox
     finally:
@@ -65,7 +68,7 @@ def ignore_signals() -> None:
 def serve(
     app: App, inbox: Inbox, *, ready: Callable[[], None], running: Running | None = None
 ) -> None:
-    """Serve the bound `app` until SIGTERM or SIGINT.
+    """Serve the bound `app` until a signal in `inbox` asks to stop.
 
     `ready` is called once the port is open. With a file behind its configuration, SIGHUP reloads
     it, and the outcome is left in `running`.
@@ -73,20 +76,20 @@ def serve(
     threads = ThreadPoolExecutor(1, "server")
     ended = threads.submit(app.server.serve)
     ended.add_done_callback(lambda _: inbox.put(_ENDED))
-    ready()
-    while (number := inbox.get()) == signal.SIGHUP:
-        _reload(app, running)
-    if number != _ENDED:
-        _log.info("stopping; transfers under way may end; a second signal stops at once")
-    app.server.stop()
+    try:
+        ready()
+        while (number := inbox.get()) == signal.SIGHUP and app.config.file is not None:
+            _reload(app, running)
+        if number != _ENDED:
+            _log.info("stopping; transfers under way may end; a second signal stops at once")
+    finally:
+        app.server.stop()
     ended.result()
 
 
 def _reload(app: App, running: Running | None) -> None:
-    file: Path | None = app.config.file
-    if file is None:
-        _log.warning("there is no configuration file to read again")
-        return
+    file = app.config.file
+    assert file is not None
     try:
         before, fresh = app.config.log, config.load(file)
         text = app.reload(fresh)

@@ -1,0 +1,180 @@
+"""App: the composition root, the only place that builds concrete objects."""
+
+import errno
+import logging
+import re
+import socket
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from providers import registry
+from vfs.auth.rights import Rights
+from vfs.config import Config, StoreConfig
+from vfs.http.files import FilesApp
+from vfs.http.server import Server
+from vfs.toml_file import ConfigError, TomlFile
+from vfs.tree.mounts import Mount, MountTable, Replica
+from vfs.tree.tree import Tree
+
+_log = logging.getLogger(__name__)
+
+_LIVE = frozenset({"log", "mounts", "rules"})
+
+
+class _Store(msgspec.Struct, frozen=True):
+    """A replica in use and what it was made from."""
+
+    replica: Replica
+    made_from: tuple[object, ...]
+
+
+class App:
+    """One gateway: its tree and its server.
+
+    `tree` and `server` are fixed. `config` and `_stores` are replaced by `reload`, which one
+    thread at a time may call. Raises ConfigError when a part cannot be made as configured.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._stores: dict[tuple[str, int], _Store] = {}
+        self.server: Server
+        server = config.server
+        table, stores = self._build(config)
+        self.tree = Tree(table, Rights(config.grants()))
+        self._stores = stores
+        try:
+            self.server = Server(
+                FilesApp(self.tree),
+                host=server.listen.host,
+                port=server.listen.port,
+                tls_cert=server.tls_cert,
+                tls_key=server.tls_key,
+            )
+        except (ssl.SSLError, OSError) as error:
+            self.close()
+            reason = getattr(error, "reason", None) or error.strerror or str(error)
+            raise _error(
+                config,
+                ("server", "tls_cert"),
+                f"server.tls_cert and server.tls_key are no matching pair in PEM form: {reason}",
+            ) from error
+
+    def bind(self) -> None:
+        """Take the port; raise ConfigError with the cause and the way out when it is not free."""
+        try:
+            self.server.bind()
+        except OSError as error:
+            listen = self.config.server.listen
+            raise _error(
+                self.config, ("server", "listen"), f"{listen}: {_why_not_bound(error)}"
+            ) from error
+
+    def reload(self, config: Config) -> str:
+        """Put another configuration in force and return what to tell about it.
+
+        A store whose configuration is the same stays as it is. One that was dropped is closed
+        after its last use. Raises ConfigError and changes nothing when a part cannot be made.
+        """
+        if not config.rules and not self.config.server.listen.is_loopback:
+            raise ConfigError(
+                f"{config.file}: without [[rules]] the configuration would let everybody in, since"
+                f" the gateway listens on {self.config.server.listen}; keep the rules, or restart"
+            )
+        table, stores = self._build(config)
+        before = {store.replica for store in self._stores.values()}
+        self.tree.remount(table, Rights(config.grants()))
+        old, self.config, self._stores = self.config, config, stores
+        for replica in before - {store.replica for store in stores.values()}:
+            _retire(replica)
+        fixed = [
+            f"server.{name}"
+            for name in old.server.__struct_fields__
+            if getattr(old.server, name) != getattr(config.server, name)
+        ]
+        # The server goes on as it was started, and so does what later reloads compare with.
+        self.config = msgspec.structs.replace(config, server=old.server)
+        told = f"the new configuration is in force: {len(config.mounts)} mounts"
+        return f"{told}; only a restart changes {', '.join(fixed)}" if fixed else told
+
+    def close(self) -> None:
+        """Close every store, each after its last use."""
+        stores, self._stores = self._stores, {}
+        for store in stores.values():
+            _retire(store.replica)
+
+    def _build(self, config: Config) -> tuple[MountTable, dict[tuple[str, int], _Store]]:
+        stores: dict[tuple[str, int], _Store] = {}
+        mounts = []
+        try:
+            for mount in config.mounts:
+                replicas = []
+                for place, store in enumerate(mount.stores):
+                    key = (mount.path, place)
+                    stores[key] = self._store(config, key, store)
+                    replicas.append(stores[key].replica)
+                mounts.append(Mount(mount.path, replicas, read_only=mount.read_only))
+            table = MountTable(mounts)
+        except BaseException:
+            for key, made in stores.items():
+                if self._stores.get(key) is not made:
+                    _retire(made.replica)
+            raise
+        return table, stores
+
+    def _store(self, config: Config, key: tuple[str, int], store: StoreConfig) -> _Store:
+        made_from = (store.provider, store.options, _secrets(store))
+        there = self._stores.get(key)
+        if there is not None and there.made_from == made_from:
+            return there
+        try:
+            provider = registry.make(store.provider, store.options)
+        except registry.RegistryError as error:
+            raise _error(config, ("mounts", key[0]), f"mount {key[0]}: {error}") from error
+        return _Store(Replica(provider), made_from)
+
+
+def _retire(replica: Replica) -> None:
+    try:
+        replica.retire()
+    except Exception:  # noqa: BLE001 - one that fails to close must not keep the others open
+        _log.exception("a store could not be closed")
+
+
+def _secrets(store: StoreConfig) -> tuple[object, ...]:
+    """Return what changes when a secret's file is replaced, so that a reload takes the new one."""
+    stamps: list[object] = []
+    for name in store.options.__struct_fields__:
+        value = getattr(store.options, name)
+        if name.endswith("_file") and isinstance(value, Path):
+            status = value.stat()
+            stamps.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(stamps)
+
+
+def _error(config: Config, key: tuple[str, ...], text: str) -> ConfigError:
+    if config.file is None:
+        return ConfigError(f"headgate: {text}")
+    return TomlFile(config.file).error(key, text)
+
+
+def bind_errno(error: BaseException | None) -> int | None:
+    """Return why a port was not to be had. Cheroot gives the number in the text alone."""
+    number = getattr(error, "errno", None)
+    found = re.search(r"\[Errno (\d+)\]", str(error))
+    return number if number or not found else int(found[1])
+
+
+def _why_not_bound(error: OSError) -> str:
+    match bind_errno(error):
+        case errno.EADDRINUSE:
+            return "the port is in use; stop the other server or listen on another port"
+        case errno.EACCES | errno.EPERM:
+            return "this user may not listen on that port; choose one above 1023"
+        case errno.EADDRNOTAVAIL:
+            return "this machine does not have that address; listen on one that it has"
+    if isinstance(error, socket.gaierror) or "[Errno -" in str(error):
+        return "the host name cannot be resolved; write an IP address or correct the name"
+    return f"cannot listen here: {error.strerror or error}"

@@ -1,0 +1,95 @@
+"""Checking: each store of a configuration is tried, all at once, and what hinders it is told."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from providers import registry
+from providers.errors import (
+    BadCredentials,
+    Corrupted,
+    Denied,
+    NotADirectory,
+    NotFound,
+    RateLimited,
+    StorageError,
+    TimedOut,
+    Unavailable,
+)
+from vfs.config import Config, StoreConfig
+
+LIMIT_SECONDS = 5.0
+
+_WAYS_OUT: dict[type[StorageError], str] = {
+    NotFound: "make it, or correct the path in the configuration",
+    NotADirectory: "name a folder in the configuration",
+    Denied: "give the gateway's user access to it",
+    BadCredentials: "correct the user or the secret",
+    Unavailable: "check that it runs, its address, and the firewall between",
+    TimedOut: "check that it runs, its address, and the firewall between",
+    RateLimited: "try again later",
+    Corrupted: "restore it before it is served",
+}
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How one store answered. `diagnosis` is empty when it serves."""
+
+    path: str
+    place: int
+    provider: str
+    seconds: float
+    diagnosis: str = ""
+
+    @property
+    def title(self) -> str:
+        """The mount's path and the kind of store; a replica has its number."""
+        number = f" replica {self.place}" if self.place else ""
+        return f"{self.path}{number} ({self.provider})"
+
+
+def check(config: Config, *, limit_seconds: float = LIMIT_SECONDS) -> Iterator[Result]:
+    """Yield one result a store, each as it comes; one that takes longer counts as down."""
+    inbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
+    waiting: dict[tuple[str, int], str] = {}
+    for mount in config.mounts:
+        for place, store in enumerate(mount.stores):
+            waiting[mount.path, place] = store.provider
+            # A daemon, because a store that hangs must not hold up the end of the command.
+            threading.Thread(
+                target=_try, args=(mount.path, place, store, inbox), daemon=True
+            ).start()
+    end = time.monotonic() + limit_seconds
+    while waiting:
+        try:
+            result = inbox.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            break
+        del waiting[result.path, result.place]
+        yield result
+    text = f"no answer within {limit_seconds:g} s; {_WAYS_OUT[TimedOut]}"
+    for (path, place), provider in waiting.items():
+        yield Result(path, place, provider, limit_seconds, text)
+
+
+def _try(path: str, place: int, store: StoreConfig, inbox: "queue.SimpleQueue[Result]") -> None:
+    start = time.monotonic()
+    diagnosis = ""
+    try:
+        provider = registry.make(store.provider, store.options)
+        try:
+            provider.health()
+        finally:
+            provider.close()
+    except Exception as error:  # noqa: BLE001 - a store is foreign code; what it raises is told
+        diagnosis = _diagnose(error)
+    inbox.put(Result(path, place, store.provider, time.monotonic() - start, diagnosis))
+
+
+def _diagnose(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    way_out = next((way for leaf, way in _WAYS_OUT.items() if isinstance(error, leaf)), "")
+    return f"{text}; {way_out}" if way_out else text

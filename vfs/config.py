@@ -1,0 +1,283 @@
+"""The configuration: one TOML file read into frozen structs.
+
+A field's docstring is its documentation; docs/reference/config.md is printed from here.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from providers import registry
+from providers.base import Options
+from providers.errors import InvalidPath
+from vfs.address import Address, Network, Url
+from vfs.auth.rights import Right, Rule
+from vfs.toml_file import TomlFile, dotted, header
+from vfs.toml_lines import Key
+from vfs.toml_table import (
+    nearest,
+    read_table,
+    read_value,
+    require_readable,
+    table_at,
+    tables_at,
+)
+from vfs.tree import paths
+
+StoreT = TypeVar("StoreT", bound="StoreConfig")
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table of the file."""
+
+
+class ServerConfig(Section, frozen=True, kw_only=True):
+    """Where the gateway listens and where it keeps what it must remember."""
+
+    listen: Address = Address("127.0.0.1:8080")
+    """Host and port. Without any rule only an address of this machine alone is allowed."""
+    state_dir: Path = Path("state")
+    """Folder for what must not be lost; made when it is missing."""
+    cache_dir: Path = Path("cache")
+    """Folder for what may be deleted at any time; made when it is missing."""
+    public_url: Url | None = None
+    """The URL that clients use, if a proxy stands before; the default follows from `listen`."""
+    tls_cert: Path | None = None
+    """File with the certificate chain in PEM form; needs `tls_key`."""
+    tls_key: Path | None = None
+    """File with the private key in PEM form; needs `tls_cert`."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Networks of the proxies whose forwarded headers count; nobody's by default."""
+
+
+class LogConfig(Section, frozen=True, kw_only=True):
+    """What is logged, and in which form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe level that is logged."""
+    format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON object a line."""
+
+
+class StoreConfig(Section, frozen=True, kw_only=True):
+    """One store: a provider with its options, which stand beside it in the same table."""
+
+    provider: str
+    """The kind of store."""
+    options: Options
+    """The options of that kind of store; each is a key of this same table."""
+
+
+class MountConfig(StoreConfig, frozen=True, kw_only=True):
+    """A store at a path of the namespace. The table's name is the path."""
+
+    path: str
+    """The path, as in the table's name."""
+    read_only: bool = False
+    """Refuse every change through this mount."""
+    replicas: tuple[StoreConfig, ...] = ()
+    """More stores with the same files, tried in order for reads while those before are down."""
+
+    @property
+    def stores(self) -> tuple[StoreConfig, ...]:
+        """The store of the mount itself, then its replicas."""
+        return (StoreConfig(provider=self.provider, options=self.options), *self.replicas)
+
+
+class RuleConfig(Section, frozen=True, kw_only=True):
+    """Who may do what at a path and everything beneath. Rules only grant."""
+
+    path: str
+    """A path of the namespace."""
+    who: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    """"user:NAME", "group:NAME", "authenticated", "anyone", or "scope": what a token says."""
+    rights: Annotated[tuple[Right, ...], msgspec.Meta(min_length=1)]
+    """What they may do. `list` shows names and properties, `read` gives bytes."""
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """A whole configuration. `file` is None when no file was read."""
+
+    file: Path | None = None
+    """The file this was read from."""
+    server: ServerConfig
+    """Where the gateway listens and where it keeps what it must remember."""
+    log: LogConfig = LogConfig()
+    """What is logged, and in which form."""
+    mounts: tuple[MountConfig, ...] = ()
+    """The stores, by their paths."""
+    rules: tuple[RuleConfig, ...] = ()
+    """Who may do what. Without any rule everything is allowed, but to this machine alone."""
+
+    @property
+    def public_url(self) -> str:
+        """The URL that clients use."""
+        scheme = "https" if self.server.tls_cert else "http"
+        return self.server.public_url or f"{scheme}://{self.server.listen}"
+
+    def grants(self) -> tuple[Rule, ...]:
+        """Return the rules as the tree takes them."""
+        return tuple(
+            Rule(path=rule.path, who=frozenset(rule.who), rights=frozenset(rule.rights))
+            for rule in self.rules
+        )
+
+
+def load(path: Path) -> Config:
+    """Read and check the file; raise ConfigError about the first thing that is wrong."""
+    file = TomlFile(path)
+    known = ("server", "log", "mounts", "rules")
+    for name in file.root:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean [{near}]?" if near else f"known are: {', '.join(known)}"
+            raise file.error((name,), f"there is no section [{dotted((name,))}]; {hint}")
+    config = Config(
+        file=path.absolute(),
+        server=_server(file),
+        log=read_table(file, ("log",), LogConfig),
+        mounts=_mounts(file),
+        rules=tuple(_rule(file, key) for key in tables_at(file, ("rules",))),
+    )
+    _check_reach(file, config)
+    return config
+
+
+def for_folder(folder: Path, *, listen: Address, read_only: bool) -> Config:
+    """Return the configuration that serves one folder of this machine at the root.
+
+    No file of it is ever written: what must be remembered lives as long as the process.
+    """
+    options = registry.find("local").options
+    return Config(
+        server=ServerConfig(listen=listen),
+        mounts=(
+            MountConfig(
+                path=paths.ROOT,
+                provider="local",
+                options=msgspec.convert({"root": folder}, options),
+                read_only=read_only,
+            ),
+        ),
+    )
+
+
+def _server(file: TomlFile) -> ServerConfig:
+    key = ("server",)
+    server = read_table(file, key, ServerConfig)
+    if (server.tls_cert is None) != (server.tls_key is None):
+        given, missing = "tls_cert", "tls_key"
+        if server.tls_cert is None:
+            given, missing = missing, given
+        raise file.error((*key, given), f"[server] has {given!r} but not {missing!r}; set both")
+    for name, path in (("tls_cert", server.tls_cert), ("tls_key", server.tls_key)):
+        if path is not None:
+            require_readable(file, (*key, name), path)
+    return server
+
+
+def _mounts(file: TomlFile) -> tuple[MountConfig, ...]:
+    places: dict[str, Key] = {}
+    mounts: list[MountConfig] = []
+    for name in table_at(file, ("mounts",)):
+        key = ("mounts", name)
+        path = _mount_path(file, key)
+        if path in places:
+            first = places[path]
+            line = file.lines.line(first)
+            raise file.error(
+                key, f"{header(key)} is the same mount as {header(first)} in line {line}"
+            )
+        places[path] = key
+        mounts.append(_mount(file, key, path))
+    if not mounts:
+        raise file.error(
+            ("mounts",),
+            "the configuration mounts no store; add a table such as"
+            ' [mounts."/data"] with provider = "local" and root = "/data"',
+        )
+    return tuple(mounts)
+
+
+def _mount(file: TomlFile, key: Key, path: str) -> MountConfig:
+    provider, options = _store(file, key, ("provider", "read_only", "replicas"))
+    table = table_at(file, key)
+    replicas = []
+    for replica in tables_at(file, (*key, "replicas")):
+        name, its_options = _store(file, replica, ("provider",))
+        replicas.append(StoreConfig(provider=name, options=its_options))
+    read_only = "read_only" in table and read_value(file, (*key, "read_only"), bool) is True
+    return MountConfig(
+        path=path,
+        provider=provider,
+        options=options,
+        read_only=read_only,
+        replicas=tuple(replicas),
+    )
+
+
+def _store(file: TomlFile, key: Key, own: tuple[str, ...]) -> tuple[str, Options]:
+    """Read a provider's name and its options, which share the table with the keys in `own`."""
+    if "provider" not in table_at(file, key):
+        known = ", ".join(registry.names())
+        raise file.error(key, f"{header(key)} lacks the key 'provider'; known are: {known}")
+    name = str(read_value(file, (*key, "provider"), str))
+    try:
+        provider = registry.find(name)
+    except registry.RegistryError as error:
+        raise file.error((*key, "provider"), f"{dotted((*key, 'provider'))}: {error}") from error
+    options = read_table(file, key, provider.options, without=own)
+    root = getattr(options, "root", None)
+    if isinstance(root, Path) and not getattr(options, "create_root", False):
+        require_readable(file, (*key, "root"), root, folder=True)
+    return name, options
+
+
+def _mount_path(file: TomlFile, key: Key) -> str:
+    text = str(key[-1])
+    while "//" in text:
+        text = text.replace("//", "/")
+    try:
+        return paths.parse(text)
+    except InvalidPath as error:
+        raise file.error(key, f"{header(key)} is no path to mount at: {error.detail}") from error
+
+
+def _rule(file: TomlFile, key: Key) -> RuleConfig:
+    rule = read_table(file, key, RuleConfig)
+    try:
+        path = paths.parse(rule.path)
+    except InvalidPath as error:
+        raise file.error((*key, "path"), f"rules.path is no path: {error.detail}") from error
+    for who in rule.who:
+        kind, colon, name = who.partition(":")
+        if kind in ("user", "group") and name:
+            continue
+        if colon or kind not in ("anyone", "authenticated", "scope"):
+            raise file.error(
+                (*key, "who"),
+                f"rules.who must hold 'user:NAME', 'group:NAME', 'authenticated', 'anyone' or"
+                f" 'scope', not {who!r}",
+            )
+    return msgspec.structs.replace(rule, path=path)
+
+
+def _check_reach(file: TomlFile, config: Config) -> None:
+    mounted = [mount.path for mount in config.mounts]
+    for place, rule in enumerate(config.rules):
+        if not any(
+            paths.is_within(rule.path, mount) or paths.is_within(mount, rule.path)
+            for mount in mounted
+        ):
+            raise file.error(
+                ("rules", place, "path"),
+                f"rules.path {rule.path!r} concerns no mount; mounted are: {', '.join(mounted)}",
+            )
+    if not config.rules and not config.server.listen.is_loopback:
+        raise file.error(
+            ("server", "listen"),
+            f"server.listen {str(config.server.listen)!r} can be reached by others, but no rule"
+            " says who may do what; add [[rules]] with path, who and rights, or listen on"
+            " 127.0.0.1",
+        )

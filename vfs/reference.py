@@ -1,0 +1,193 @@
+"""The reference pages, printed from the code so that they cannot lag behind it.
+
+`python -m vfs.reference docs/reference` writes them; a test compares them with the code.
+"""
+
+import ast
+import inspect
+import logging
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import click
+import msgspec
+
+from providers import registry
+from providers.errors import leaves
+from vfs import config
+from vfs.auth.rights import Right
+from vfs.cli import cli
+from vfs.errors import meaning
+
+_NOTE = "<!-- Printed by `python -m vfs.reference docs/reference`; do not edit. -->"
+_TYPES = {
+    "Path": "path",
+    "Address": "host:port",
+    "Network": "network",
+    "Url": "URL",
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "bool": "true or false",
+}
+_BUILT_IN = "providers."
+_WIDTH = 88
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each page by its file name."""
+    return {
+        "config.md": "\n".join([_NOTE, "", *_config()]) + "\n",
+        "cli.md": "\n".join([_NOTE, "", *_commands()]) + "\n",
+        "errors.md": "\n".join([_NOTE, "", *_errors()]) + "\n",
+    }
+
+
+def docs_of(cls: type[msgspec.Struct]) -> dict[str, str]:
+    """Return the docstring of each field of a struct, those it inherits too."""
+    docs: dict[str, str] = {}
+    for ancestor in reversed(cls.__mro__):
+        if ancestor is msgspec.Struct or not issubclass(ancestor, msgspec.Struct):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(ancestor))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            match field, text:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(doc))),
+                ):
+                    docs[name] = " ".join(doc.split())
+    return docs
+
+
+def _config() -> Iterator[str]:
+    yield "# Configuration"
+    yield ""
+    yield "One TOML file. Relative paths in it start at the folder that holds it. A key that is not"
+    yield "listed here is refused. `headgate check-config FILE` shows what is in force."
+    yield ""
+    yield "A secret never stands in the file: a key that ends in `_file` names a file that holds"
+    yield "it, and one that ends in `_env` an environment variable."
+    yield from _section("`[server]`", config.ServerConfig)
+    yield from _section("`[log]`", config.LogConfig)
+    yield from _section('`[mounts."/path"]`', config.MountConfig, without={"options", "path"})
+    yield ""
+    yield "The options of the provider stand in the same table."
+    yield from _section('`[[mounts."/path".replicas]]`', config.StoreConfig, without={"options"})
+    for name in registry.names():
+        provider = registry.find(name)
+        if provider.__module__.startswith(_BUILT_IN):
+            yield from _section(f'Options of `provider = "{name}"`', provider.options)
+    yield from _section("`[[rules]]`", config.RuleConfig)
+
+
+def _section(
+    title: str, cls: type[msgspec.Struct], *, without: frozenset[str] | set[str] = frozenset()
+) -> Iterator[str]:
+    yield ""
+    yield f"## {title}"
+    yield ""
+    yield _first_line(cls)
+    yield ""
+    yield "| Key | Value | Default | Meaning |"
+    yield "|---|---|---|---|"
+    docs = docs_of(cls)
+    hints = get_type_hints(cls, include_extras=True)
+    for field in msgspec.structs.fields(cls):
+        if field.name not in without:
+            kind = _cell(_kind(hints[field.name]))
+            meaning_ = _cell(docs[field.name])
+            yield f"| `{field.encode_name}` | {kind} | {_default(field)} | {meaning_} |"
+
+
+def _kind(hint: object) -> str:
+    name = getattr(hint, "__name__", "")
+    if name in _TYPES:
+        return _TYPES[name]
+    arguments = get_args(hint)
+    match name:
+        case "Literal":
+            return " or ".join(f'`"{value}"`' for value in arguments)
+        case "tuple" | "frozenset" | "list":
+            return f"list: {_kind(arguments[0])}"
+        case "StoreConfig":
+            return "tables"
+        case "Right":
+            return " or ".join(f'`"{right}"`' for right in Right)
+    if hasattr(hint, "__metadata__"):
+        return _kind(arguments[0])
+    return " or ".join(_kind(inner) for inner in arguments if inner is not type(None))
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    match field.default:
+        case None | () | msgspec.NODEFAULT:
+            return "none"
+        case bool(value):
+            return f"`{str(value).lower()}`"
+        case int(value) | float(value):
+            return f"`{value}`"
+        case value:
+            return f'`"{value}"`'
+
+
+def _commands() -> Iterator[str]:
+    yield "# Commands"
+    # A fixed width, since click else asks the terminal.
+    context = click.Context(
+        cli, info_name="headgate", terminal_width=_WIDTH, help_option_names=["-h", "--help"]
+    )
+    yield from _help("headgate", cli, context)
+    for name in cli.list_commands(context):
+        command = cli.commands[name]
+        inner = click.Context(command, info_name=name, parent=context, terminal_width=_WIDTH)
+        yield from _help(f"headgate {name}", command, inner)
+
+
+def _help(title: str, command: click.Command, context: click.Context) -> Iterator[str]:
+    yield ""
+    yield f"## {title}"
+    yield ""
+    yield "```text"
+    yield from (line.rstrip() for line in command.get_help(context).splitlines())
+    yield "```"
+
+
+def _errors() -> Iterator[str]:
+    yield "# Errors"
+    yield ""
+    yield "What can go wrong in a store, and what clients and the log are told."
+    yield ""
+    yield "| Error | Status | Log level | Temporary | Meaning |"
+    yield "|---|---|---|---|---|"
+    for leaf in leaves():
+        row = meaning(leaf())
+        level = logging.getLevelName(row.level).lower()
+        temporary = "yes" if leaf.is_temporary else "no"
+        yield f"| {leaf.__name__} | {row.status} | {level} | {temporary} | {_first_line(leaf)} |"
+
+
+def _first_line(thing: type) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def main() -> None:
+    """Write every page into the folder that the command line names."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (folder / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from providers import registry
+from providers.base import Capabilities, Provider
 from providers.errors import leaves
 from vfs import config
 from vfs.auth.rights import Right
@@ -43,6 +44,7 @@ def pages() -> dict[str, str]:
         "config.md": "\n".join([_NOTE, "", *_config()]) + "\n",
         "cli.md": "\n".join([_NOTE, "", *_commands()]) + "\n",
         "errors.md": "\n".join([_NOTE, "", *_errors()]) + "\n",
+        "capabilities.md": "\n".join([_NOTE, "", *_capabilities()]) + "\n",
     }
 
 
@@ -171,6 +173,46 @@ def _errors() -> Iterator[str]:
         level = logging.getLevelName(row.level).lower()
         temporary = "yes" if leaf.is_temporary else "no"
         yield f"| {leaf.__name__} | {row.status} | {level} | {temporary} | {_first_line(leaf)} |"
+
+
+def _capabilities() -> Iterator[str]:
+    stores = {
+        name: _bare(name).capabilities
+        for name in registry.names()
+        if registry.find(name).__module__.startswith(_BUILT_IN)
+    }
+    yield "# What each store can do"
+    yield ""
+    yield "What a store cannot do itself the gateway refuses, or does by other means: a copy"
+    yield "between two stores, for one, needs neither of them to copy. `local` asks the disk below"
+    yield "its root for `xattrs` and `name_max_bytes`; here stands what holds on every disk."
+    yield ""
+    yield f"| Capability | {' | '.join(stores)} | Meaning |"
+    yield "|---" * (len(stores) + 2) + "|"
+    docs = docs_of(Capabilities)
+    for name in Capabilities.__struct_fields__:
+        values = (_ability(getattr(capabilities, name)) for capabilities in stores.values())
+        yield f"| `{name}` | {' | '.join(values)} | {_cell(docs[name])} |"
+
+
+def _bare(name: str) -> Provider:
+    """Return a provider of no store in particular: making one touches nothing."""
+    options = registry.find(name).options
+    fields = msgspec.structs.fields(options)
+    # A root that is not there promises what every disk can do.
+    needed = {field.name: Path("/nonexistent") for field in fields if field.required}
+    return registry.make(name, msgspec.convert(needed, options))
+
+
+def _ability(value: object) -> str:
+    match value:
+        case None:
+            return "no limit"
+        case bool(yes):
+            return "yes" if yes else "no"
+        case frozenset():
+            return ", ".join(sorted(value)) or "none"
+    return str(value)
 
 
 def _first_line(thing: type) -> str:

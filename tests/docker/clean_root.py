@@ -22,6 +22,16 @@ LOOPBACK_UP = (
 )
 
 
+def hindrance() -> str | None:
+    """Return why no clean root can be run on this machine, or None."""
+    if os.geteuid() != 0:
+        return "a clean root needs root, for mounts and chroot"
+    # A root that lies inside a container may be refused what an engine outside would be given.
+    command = ["unshare", "--mount", "--net", "--pid", "--fork", "true"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return f"a clean root needs namespaces: {done.stderr.strip()}" if done.returncode else None
+
+
 def bootstrap(suite: str) -> Path:
     """Return an archive of a minimal Debian, made by debootstrap and kept for the next run."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "headgate-tests"

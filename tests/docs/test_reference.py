@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 import msgspec
 import pytest
-from vfs.cli import cli
 
 from providers import registry
 from providers.base import Capabilities
 from providers.errors import leaves
 from vfs import config
+from vfs.cli import cli
 
 # What the structs hold besides keys of the file.
 NOT_KEYS = {"file", "server", "log", "mounts", "rules", "path", "options"}

@@ -231,6 +231,7 @@ def test_every_change_is_told_once(tree: Tree, put: Put) -> None:
     ]
 
 
+@pytest.mark.logs("a follower failed")
 def test_a_failing_follower_hinders_nobody(
     tree: Tree, put: Put, get: Get, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,8 +1,14 @@
 """Request in, response out: the only package that knows the others.
 
 cli         the `headgate` command
-config      TOML to frozen structs
+config      TOML to frozen structs; toml_file, toml_lines, toml_table and toml_text read and show it
+address     addresses, networks and URLs as the configuration spells them
+check       each store of a configuration is tried
 app         the composition root: the only place that builds concrete objects
+serve       an app runs until a signal ends it; SIGHUP reloads
+running     the mark that a serving process leaves in its state directory
+demo        the sample archive, served; sample writes it
+reference   the reference pages, printed from the code
 errors      the one table: error class to HTTP status and log level
 observe     logs
 tree        one namespace over many stores: paths, mounts, rights, health, events

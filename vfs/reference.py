@@ -6,6 +6,7 @@
 import ast
 import inspect
 import logging
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -43,8 +44,8 @@ def pages() -> dict[str, str]:
     return {
         "config.md": "\n".join([_NOTE, "", *_config()]) + "\n",
         "cli.md": "\n".join([_NOTE, "", *_commands()]) + "\n",
-        "errors.md": "\n".join([_NOTE, "", *_errors()]) + "\n",
         "capabilities.md": "\n".join([_NOTE, "", *_capabilities()]) + "\n",
+        "errors.md": "\n".join([_NOTE, "", *_errors()]) + "\n",
     }
 
 
@@ -81,9 +82,9 @@ def _config() -> Iterator[str]:
     yield "The options of the provider stand in the same table."
     yield from _section('`[[mounts."/path".replicas]]`', config.StoreConfig, without={"options"})
     for name in registry.names():
-        provider = registry.find(name)
-        if provider.__module__.startswith(_BUILT_IN):
-            yield from _section(f'Options of `provider = "{name}"`', provider.options)
+        if _is_built_in(name):
+            options = registry.find(name).options
+            yield from _section(f'Options of `provider = "{name}"`', options)
     yield from _section("`[[rules]]`", config.RuleConfig)
 
 
@@ -139,6 +140,46 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
             return f'`"{value}"`'
 
 
+def _capabilities() -> Iterator[str]:
+    yield "# What each store can do"
+    yield ""
+    yield "Where it depends on the disk or server behind, the least is shown; a mount may do more."
+    yield ""
+    stores = {
+        name: _made(registry.find(name)).capabilities
+        for name in registry.names()
+        if _is_built_in(name)
+    }
+    yield f"| Capability | {' | '.join(f'`{name}`' for name in stores)} | Meaning |"
+    yield "|---" * (len(stores) + 2) + "|"
+    for name, doc in docs_of(Capabilities).items():
+        values = " | ".join(_ability(getattr(able, name)) for able in stores.values())
+        yield f"| `{name}` | {values} | {_cell(doc)} |"
+
+
+def _made(provider: type[Provider]) -> Provider:
+    """Return a store that reaches nothing, for what it can do in any case."""
+    nowhere = {Path: Path(os.devnull, "nowhere"), str: "nowhere.invalid"}
+    fields = msgspec.structs.fields(provider.options)
+    required = {field.name: nowhere[field.type] for field in fields if field.required}
+    return registry.make(provider.name, provider.options(**required))
+
+
+def _ability(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return "any"
+        case frozenset():
+            return ", ".join(sorted(map(str, value))) or "none"
+    return str(value)
+
+
+def _is_built_in(name: str) -> bool:
+    return registry.find(name).__module__.startswith(_BUILT_IN)
+
+
 def _commands() -> Iterator[str]:
     yield "# Commands"
     # A fixed width, since click else asks the terminal.
@@ -173,46 +214,6 @@ def _errors() -> Iterator[str]:
         level = logging.getLevelName(row.level).lower()
         temporary = "yes" if leaf.is_temporary else "no"
         yield f"| {leaf.__name__} | {row.status} | {level} | {temporary} | {_first_line(leaf)} |"
-
-
-def _capabilities() -> Iterator[str]:
-    stores = {
-        name: _bare(name).capabilities
-        for name in registry.names()
-        if registry.find(name).__module__.startswith(_BUILT_IN)
-    }
-    yield "# What each store can do"
-    yield ""
-    yield "What a store cannot do itself the gateway refuses, or does by other means: a copy"
-    yield "between two stores, for one, needs neither of them to copy. `local` asks the disk below"
-    yield "its root for `xattrs` and `name_max_bytes`; here stands what holds on every disk."
-    yield ""
-    yield f"| Capability | {' | '.join(stores)} | Meaning |"
-    yield "|---" * (len(stores) + 2) + "|"
-    docs = docs_of(Capabilities)
-    for name in Capabilities.__struct_fields__:
-        values = (_ability(getattr(capabilities, name)) for capabilities in stores.values())
-        yield f"| `{name}` | {' | '.join(values)} | {_cell(docs[name])} |"
-
-
-def _bare(name: str) -> Provider:
-    """Return a provider of no store in particular: making one touches nothing."""
-    options = registry.find(name).options
-    fields = msgspec.structs.fields(options)
-    # A root that is not there promises what every disk can do.
-    needed = {field.name: Path("/nonexistent") for field in fields if field.required}
-    return registry.make(name, msgspec.convert(needed, options))
-
-
-def _ability(value: object) -> str:
-    match value:
-        case None:
-            return "no limit"
-        case bool(yes):
-            return "yes" if yes else "no"
-        case frozenset():
-            return ", ".join(sorted(value)) or "none"
-    return str(value)
 
 
 def _first_line(thing: type) -> str:

@@ -11,7 +11,7 @@ from vfs import config, reference
 PAGES = Path(__file__).parents[2] / "docs" / "reference"
 
 
-@pytest.mark.parametrize("name", ["config.md", "cli.md", "errors.md", "capabilities.md"])
+@pytest.mark.parametrize("name", ["config.md", "cli.md", "capabilities.md", "errors.md"])
 def test_the_page_does_not_lag(name: str) -> None:
     """`python -m vfs.reference docs/reference` writes the pages anew."""
     assert (PAGES / name).read_text() == reference.pages()[name]

@@ -7,7 +7,9 @@ Read `memory` first: it is the reference and fits a few screens.
     names       which names may exist at all
     registry    names to classes, loaded when first used, with install hints
     memory      the reference store, with its tree in `nodes` and its bytes in `sparse`
-    local       a folder of this machine
+    local       a folder of this machine; below it `beneath` (opens paths), `place` (a name in an
+                opened folder), `inode` (what the system tells), `pinned` (reads), `replacement`
+                (writes, with `temporary` and `folderlock`), `attributes`, `linux`, `translated`
     wrap        read-only, prefix, latency and fault wrappers
     testing     the conformance suite, for authors of further stores
 """

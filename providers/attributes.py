@@ -50,12 +50,19 @@ def change(descriptor: int, changes: Mapping[str, bytes | None]) -> None:
 def inherit(source: int, target: int, *, users: bool, acl: bool) -> None:
     """Give `target` the user's attributes of `source`, its access list, or both."""
     try:
-        for name in os.listxattr(source):
-            if (users and name.startswith(_USER)) or (acl and name == _ACL):
-                os.setxattr(target, name, os.getxattr(source, name))
+        names = os.listxattr(source)
     except OSError as error:
-        if error.errno != errno.EOPNOTSUPP:
-            raise
+        if error.errno == errno.EOPNOTSUPP:
+            return
+        raise
+    for name in names:
+        if (users and name.startswith(_USER)) or (acl and name == _ACL):
+            try:
+                os.setxattr(target, name, os.getxattr(source, name))
+            except OSError as error:
+                # Removed meanwhile, or the two files lie on different file systems.
+                if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+                    raise
 
 
 def _refusal(name: str) -> InvalidPath:

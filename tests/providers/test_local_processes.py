@@ -1,11 +1,13 @@
 """What holds when several processes share a folder, and when one of them dies."""
 
+import fcntl
 import hashlib
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from providers.errors import TimedOut
 from providers.local import LocalOptions, LocalProvider
 
 _HERE = Path(__file__).parent
@@ -152,3 +155,25 @@ def test_rmdir_sweeps_the_dead_only(tmp_path: Path, store: LocalProvider) -> Non
         writer.write(b"data")
         writer.commit()
     assert (tmp_path / "folder" / "file").read_bytes() == b"data"
+
+
+def test_a_foreign_lock_is_not_waited_for_without_end(
+    tmp_path: Path, store: LocalProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that keeps the folder locked delays a commit, then fails it; nothing is lost."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        monkeypatch.setattr("providers.folderlock._PATIENCE_SECONDS", 0.1)
+        with store.create("file") as writer, pytest.raises(TimedOut, match="another program"):
+            writer.commit()
+        assert list(tmp_path.iterdir()) == []
+        monkeypatch.setattr("providers.folderlock._PATIENCE_SECONDS", 20)
+        ending = threading.Timer(0.2, fcntl.flock, (folder, fcntl.LOCK_UN))
+        ending.start()
+        with store.create("file") as writer:
+            writer.commit()
+        ending.join()
+        assert (tmp_path / "file").exists()
+    finally:
+        os.close(folder)

@@ -5,13 +5,16 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from providers import linux
 from providers.errors import Changed, Denied, InvalidPath, NoSpace, NotFound
+from providers.inode import stamp_ns
 from providers.local import LocalOptions, LocalProvider
 
 _TREE = Path(__file__).parents[2]
@@ -59,6 +62,19 @@ def mode(path: Path) -> int:
 def test_quick_rewrites_have_versions_of_their_own(store: LocalProvider) -> None:
     """A thousand rewrites of one size, as fast as possible, give a thousand versions."""
     assert len({put(store, "file", b"%03d" % number) for number in range(1000)}) == 1000
+
+
+def test_commits_are_dated_by_a_clock_that_never_repeats(
+    store: LocalProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads get times that all differ, and a commit takes such a time, not the kernel's tick."""
+    with ThreadPoolExecutor(4) as pool:
+        times = list(pool.map(lambda _: stamp_ns(), range(20_000)))
+    assert len(set(times)) == 20_000
+    assert abs(time.time_ns() - times[-1]) < 60_000_000_000
+    monkeypatch.setattr("providers.replacement.stamp_ns", lambda: 1_000_000_123)
+    put(store, "file", b"data")
+    assert store.stat("file").mtime_ns == 1_000_000_123
 
 
 def test_a_set_time_hides_no_rewrite(store: LocalProvider) -> None:

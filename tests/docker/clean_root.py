@@ -13,7 +13,11 @@ from pathlib import Path
 from tests.docker.dockerfile import Stage, Step
 
 MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
-CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+# Whom this machine trusts: what the environment names, before the system's own list.
+CERTIFICATES = [
+    *(Path(os.environ[name]) for name in ("PIP_CERT", "SSL_CERT_FILE") if name in os.environ),
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+]
 
 # The loopback of a new network namespace is down: SIOCSIFFLAGS, IFF_UP.
 LOOPBACK_UP = (
@@ -103,9 +107,10 @@ def _run_step(text: str, root: Path, folder: str, environment: Mapping[str, str]
         if name.startswith("PIP_") or name.lower().endswith("_proxy")
     }
     binds = [path for path in _local_indexes() if path.is_dir()]
-    if CERTIFICATES.exists():
+    certificates = next((path for path in CERTIFICATES if path.is_file()), None)
+    if certificates is not None:
         # Beside the image's own, which the ca-certificates package rewrites.
-        shutil.copy(CERTIFICATES, root / "run/outside.crt")
+        shutil.copy(certificates, root / "run/outside.crt")
         outside |= dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), "/run/outside.crt")
     if Path("/etc/pip.conf").exists():
         shutil.copy("/etc/pip.conf", root / "etc/pip.conf")

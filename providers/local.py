@@ -13,9 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from msgspec.structs import replace
-
-from providers import attributes, temporary
+from providers import abilities, attributes, temporary
 from providers.base import Capabilities, Entry, Options, Provider, Reader, Usage, Writer
 from providers.beneath import Beneath
 from providers.errors import (
@@ -41,19 +39,6 @@ from providers.translated import Translated
 # O_NONBLOCK: a FIFO would else hold the thread until somebody writes to it.
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 _HIDDEN = "what is left is hidden here: links, devices, or files that are still being written"
-_ABILITIES = Capabilities(
-    create=True,
-    modify=True,
-    mkdir=True,
-    remove=True,
-    rename=True,
-    copy=True,
-    set_mtime=True,
-    usage=True,
-    descriptors=True,
-    exclusive_create=True,
-    conditional_create=True,
-)
 
 
 class LocalOptions(Options, frozen=True):
@@ -214,7 +199,7 @@ class LocalProvider(Provider):
                 try:
                     os.rmdir(place.name, dir_fd=place.folder)
                 except NotADirectoryError:
-                    self._unlink_folder(path, place)
+                    self._unlink_folder(place)
                 except OSError as error:
                     if error.errno != errno.ENOTEMPTY:
                         raise
@@ -315,13 +300,9 @@ class LocalProvider(Provider):
         try:
             descriptor = self._beneath.folder("", os.O_RDONLY)
         except OSError:
-            return _ABILITIES
+            return abilities.of(None, links=self._follow)
         try:
-            self._capabilities = replace(
-                _ABILITIES,
-                xattrs=attributes.supported(descriptor),
-                name_max_bytes=os.fpathconf(descriptor, "PC_NAME_MAX"),
-            )
+            self._capabilities = abilities.of(descriptor, links=self._follow)
         finally:
             os.close(descriptor)
         return self._capabilities
@@ -396,10 +377,8 @@ class LocalProvider(Provider):
             raise NotFound
         return entry
 
-    def _unlink_folder(self, path: str, place: Place) -> None:
-        """Remove the link to an empty folder, which is all that stands at `place` itself."""
-        for _ in self.scandir(path):
-            raise NotEmpty
+    def _unlink_folder(self, place: Place) -> None:
+        """Remove the link to a folder, which is all that stands at `place` itself."""
         with locked(place.folder):
             if place.readlink() is None:
                 raise NotADirectory

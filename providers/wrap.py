@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from msgspec.structs import replace
 
-from providers.base import Entry, Options, Provider, Reader, Usage, Writer
+from providers.base import Capabilities, Entry, Options, Provider, Reader, Usage, Writer
 from providers.errors import Denied, NotADirectory, Unsupported
 from providers.names import check_path, join
 
@@ -34,14 +34,18 @@ _STEPS = frozenset({"entry", "read_at", "write", "write_at", "truncate", "commit
 
 
 class Wrapper(Provider):
-    """Forwards everything. `inner` and `capabilities` are fixed."""
+    """Forwards everything. `inner` is fixed."""
 
     name = "wrapper"
     options = Options
 
     def __init__(self, inner: Provider) -> None:
         self.inner = inner
-        self.capabilities = inner.capabilities
+
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]  # as lazy as the inner one's
+        """Return what is left of the inner store's capabilities."""
+        return self.inner.capabilities
 
     def _before(self, operation: str, amount: int = 1) -> None:
         """Let an operation through by returning; `amount` counts bytes where bytes move."""
@@ -170,10 +174,11 @@ class ReadOnlyProvider(Wrapper):
 
     name = "read-only"
 
-    def __init__(self, inner: Provider) -> None:
-        super().__init__(inner)
-        self.capabilities = replace(
-            inner.capabilities,
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]  # as in Wrapper
+        """Return the inner store's capabilities without those that change."""
+        return replace(
+            self.inner.capabilities,
             create=False,
             modify=False,
             mkdir=False,
@@ -197,9 +202,10 @@ class ReadOnlyProvider(Wrapper):
 class _Gate(Wrapper):
     """Runs `_before` inside listings, readers and writers too, so it gives no descriptors."""
 
-    def __init__(self, inner: Provider) -> None:
-        super().__init__(inner)
-        self.capabilities = replace(inner.capabilities, descriptors=False)
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]  # as in Wrapper
+        """Return the inner store's capabilities without descriptors."""
+        return replace(self.inner.capabilities, descriptors=False)
 
     def scandir(self, path: str) -> Iterator[Entry]:
         for entry in super().scandir(path):

@@ -34,6 +34,7 @@ class Replica:
         `path` is the tree path that an error is reported for.
         """
         self.breaker.enter()
+        self.acquire()
         failure: StorageError | None = None
         try:
             return function(*args, **kwargs)
@@ -42,9 +43,10 @@ class Replica:
             raise
         finally:
             self.breaker.leave(failure)
+            self.release()
 
     def acquire(self) -> None:
-        """Count a user in: a reader, a writer or a listing under way."""
+        """Count a user in: a call, a reader, a writer or a listing under way."""
         with self._lock:
             self._users += 1
 
@@ -102,13 +104,10 @@ class Mount:
         """Return what the first replica that serves gives; raise the primary's error if none."""
         first: StorageError | None = None
         for replica in self.replicas:
-            replica.acquire()
             try:
                 return use(replica)
             except (Unavailable, TimedOut) as error:
                 first = first or error.at(provider=replica.provider.name, operation="", path=path)
-            finally:
-                replica.release()
         assert first is not None
         raise first
 

@@ -111,6 +111,11 @@ class Steps:
         except NotFound:
             return None
 
+    def has_links(self, path: str) -> bool:
+        """Tell whether folders at `path` may be links to others."""
+        mount, _ = self.table.find(path)
+        return mount is not None and mount.primary.provider.capabilities.links
+
     def make_folder(self, path: str) -> Entry:
         """Make one folder."""
         replica, below = self.changeable(path)

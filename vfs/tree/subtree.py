@@ -11,7 +11,7 @@ from typing import ParamSpec
 import msgspec
 
 from providers.base import Entry
-from providers.errors import AlreadyExists, NotFound, StorageError
+from providers.errors import AlreadyExists, NotEmpty, NotFound, StorageError, Unsupported
 from vfs.tree import paths
 from vfs.tree.steps import Steps
 
@@ -31,8 +31,9 @@ class Failure(msgspec.Struct, frozen=True):
 class _Frame:
     """A folder on the way down: its path, what is left of it, and whether something stays."""
 
-    def __init__(self, path: str, members: Iterator[Entry]) -> None:
+    def __init__(self, path: str, members: Iterator[Entry], version: str = "") -> None:
         self.path = path
+        self.version = version
         self.members = members
         self.kept = False
 
@@ -46,7 +47,7 @@ def remove(
     """
     failures: list[Failure] = []
     stack: list[_Frame] = []
-    kept = _enter(steps, path, guard, stack, failures)
+    kept = _go_in(steps, path, guard, stack, failures)
     while stack:
         frame = stack[-1]
         frame.kept |= kept
@@ -63,7 +64,7 @@ def remove(
             continue
         member = paths.join(frame.path, entry.name)
         if entry.is_folder:
-            frame.kept |= _enter(steps, member, guard, stack, failures)
+            frame.kept |= _go_in(steps, member, guard, stack, failures)
         elif guard and not _try(failures, member, guard, member):
             frame.kept = True
         elif copied_to is None:
@@ -83,7 +84,9 @@ def copy(steps: Steps, source: str, target: str, guard: Guard | None = None) -> 
     failures: list[Failure] = []
     stack: list[_Frame] = []
     _make(steps, target, guard)
-    _enter(steps, source, None, stack, failures)
+    has_links = steps.has_links(source)
+    root = steps.stat(source)
+    _push(steps, source, root, stack, failures)
     while stack:
         frame = stack[-1]
         try:
@@ -99,9 +102,22 @@ def copy(steps: Steps, source: str, target: str, guard: Guard | None = None) -> 
         if not entry.is_folder:
             if not guard or _try(failures, goal, guard, goal):
                 _try(failures, goal, steps.copy_file, member, goal)
+        elif has_links and any(entry.version == above.version for above in stack):
+            loop = Unsupported(member, detail="it is a link to a folder above itself")
+            failures.append(Failure(goal, loop))
         elif _try(failures, goal, _make, steps, goal, guard):
-            _enter(steps, member, None, stack, failures)
+            _push(steps, member, entry, stack, failures)
     return failures
+
+
+def _push(
+    steps: Steps, path: str, entry: Entry, stack: list[_Frame], failures: list[Failure]
+) -> None:
+    """Push a folder to be copied."""
+    try:
+        stack.append(_Frame(path, steps.members(path), entry.version))
+    except StorageError as error:
+        failures.append(Failure(path, error))
 
 
 def _remove_file(steps: Steps, path: str) -> None:
@@ -121,17 +137,24 @@ def _make(steps: Steps, path: str, guard: Guard | None) -> None:
         steps.make_folder(path)
 
 
-def _enter(
+def _go_in(
     steps: Steps,
     path: str,
     guard: Guard | None,
     stack: list[_Frame],
     failures: list[Failure],
 ) -> bool:
-    """Push a folder; return True when it has to be kept because it cannot be entered."""
+    """Push a folder to be emptied; return True when it has to be kept as it is.
+
+    A link to a folder is removed instead: what it leads to is not what was asked to go.
+    """
     try:
         if guard:
             guard(path)
+        if steps.has_links(path):
+            with contextlib.suppress(NotEmpty):
+                steps.remove_folder(path)
+                return False
         stack.append(_Frame(path, steps.members(path)))
     except NotFound:
         return False

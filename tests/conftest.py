@@ -65,39 +65,28 @@ def _collect_garbage() -> Iterator[None]:
     gc.collect()
 
 
-class LogCheck(logging.Handler):
-    """Keeps the errors that a test logs, and those that it said it would log.
-
-    Fixed: nothing. Guarded by the handler's own lock: `records`. `allowed` is the test's alone.
-    """
+class ErrorLog(logging.Handler):
+    """Keeps the errors that are logged. The handler's own lock guards `records`."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.records: list[logging.LogRecord] = []
-        self.allowed: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the record."""
         self.records.append(record)
 
-    def allow(self, pattern: str) -> None:
-        """Let the test log errors in whose message `pattern` is found."""
-        self.allowed.append(pattern)
-
-    def unexpected(self) -> list[str]:
-        """Return the messages that no pattern allows."""
-        messages = [record.getMessage() for record in self.records]
-        return [m for m in messages if not any(re.search(p, m) for p in self.allowed)]
-
 
 @pytest.fixture(autouse=True)
-def log_check() -> Iterator[LogCheck]:
-    """Fail a test that logs an error it did not `allow`: a logged traceback is no success."""
-    check = LogCheck()
-    logging.getLogger().addHandler(check)
-    yield check
-    logging.getLogger().removeHandler(check)
-    unexpected = check.unexpected()
+def _errors_are_expected(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that logs an error it does not declare: a logged traceback is no success."""
+    log = ErrorLog()
+    logging.getLogger().addHandler(log)
+    yield
+    logging.getLogger().removeHandler(log)
+    allowed = [pattern for marker in request.node.iter_markers("logs") for pattern in marker.args]
+    messages = [record.getMessage() for record in log.records]
+    unexpected = [m for m in messages if not any(re.search(pattern, m) for pattern in allowed)]
     if unexpected:
         pytest.fail("the test logged an unexpected error: " + "; ".join(unexpected[:5]))
 

@@ -75,10 +75,10 @@ def test_leak_fails_the_test_that_leaked(run: Run) -> None:
 
 def test_logged_error_fails_unless_allowed(run: Run) -> None:
     done = run(
-        "import logging\n"
+        "import logging, pytest\n"
         "def test_logs():\n    logging.getLogger('x').error('the disk burns')\n"
-        "def test_allows(log_check):\n"
-        "    log_check.allow('disk')\n"
+        "@pytest.mark.logs('disk')\n"
+        "def test_allows():\n"
         "    logging.getLogger('x').error('the disk burns')\n"
     )
     assert done.returncode == 1

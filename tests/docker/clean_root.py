@@ -13,13 +13,27 @@ from pathlib import Path
 from tests.docker.dockerfile import Stage, Step
 
 MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
-CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+# Whom this machine trusts: what the environment names, before the system's own list.
+CERTIFICATES = [
+    *(Path(os.environ[name]) for name in ("PIP_CERT", "SSL_CERT_FILE") if name in os.environ),
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+]
 
 # The loopback of a new network namespace is down: SIOCSIFFLAGS, IFF_UP.
 LOOPBACK_UP = (
     "import fcntl, socket, struct; s = socket.socket(); "
     "fcntl.ioctl(s, 0x8914, struct.pack('16sh', b'lo', 1))"
 )
+
+
+def hindrance() -> str | None:
+    """Return why no clean root can be run on this machine, or None."""
+    if os.geteuid() != 0:
+        return "a clean root needs root, for mounts and chroot"
+    # A root that lies inside a container may be refused what an engine outside would be given.
+    command = ["unshare", "--mount", "--net", "--pid", "--fork", "true"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return f"a clean root needs namespaces: {done.stderr.strip()}" if done.returncode else None
 
 
 def bootstrap(suite: str) -> Path:
@@ -93,9 +107,10 @@ def _run_step(text: str, root: Path, folder: str, environment: Mapping[str, str]
         if name.startswith("PIP_") or name.lower().endswith("_proxy")
     }
     binds = [path for path in _local_indexes() if path.is_dir()]
-    if CERTIFICATES.exists():
+    certificates = next((path for path in CERTIFICATES if path.is_file()), None)
+    if certificates is not None:
         # Beside the image's own, which the ca-certificates package rewrites.
-        shutil.copy(CERTIFICATES, root / "run/outside.crt")
+        shutil.copy(certificates, root / "run/outside.crt")
         outside |= dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), "/run/outside.crt")
     if Path("/etc/pip.conf").exists():
         shutil.copy("/etc/pip.conf", root / "etc/pip.conf")

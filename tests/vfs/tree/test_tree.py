@@ -1,7 +1,6 @@
 """The tree's operations inside one store: each promise of its docstrings."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -232,8 +231,10 @@ def test_every_change_is_told_once(tree: Tree, put: Put) -> None:
     ]
 
 
-def test_a_failing_follower_hinders_nobody(tree: Tree, put: Put, get: Get, log_check: Any) -> None:
-    log_check.allow("a follower failed on created '/a/f'")
+@pytest.mark.logs("a follower failed on created '/a/f'")
+def test_a_failing_follower_hinders_nobody(
+    tree: Tree, put: Put, get: Get, caplog: pytest.LogCaptureFixture
+) -> None:
 
     def follower(event: Event) -> None:
         raise RuntimeError(event.path)
@@ -241,7 +242,7 @@ def test_a_failing_follower_hinders_nobody(tree: Tree, put: Put, get: Get, log_c
     tree.events.follow(follower)
     put(tree, "/a/f", b"1")
     assert get(tree, "/a/f") == b"1"
-    assert [record.levelname for record in log_check.records] == ["ERROR"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 def test_an_error_says_where_it_happened(tree: Tree) -> None:

@@ -106,8 +106,8 @@ def _survives_a_kill(daemon: Daemon, mount: Target, after_seconds: float) -> Non
     for name in old:
         put(target, quote(name), _content(name, "old"))
     put(target, "locked", b"x")
-    lock(target, "locked")
     set_property(target, "locked", _TAG, "red")
+    lock(target, "locked")
 
     uploads = _Uploads(target, old + new)
     uploads.start()

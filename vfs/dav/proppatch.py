@@ -27,7 +27,9 @@ from vfs.tree.tree import Tree
 WIN32_MODIFIED = Name("urn:schemas-microsoft-com:", "Win32LastModifiedTime")
 """Windows sends the time of a file that it has copied by this name."""
 
-_TIMES = frozenset({Name(DAV, "getlastmodified"), WIN32_MODIFIED})
+MODIFIED = Name(DAV, "getlastmodified")
+
+_TIMES = frozenset({MODIFIED, WIN32_MODIFIED})
 _PROTECTED = (
     frozenset(
         {
@@ -54,7 +56,6 @@ class PropPatch:
 
     def proppatch(self, request: Request) -> Response:
         """Answer 207. RFC 4918 gives it no Depth, so whatever a client sends there is ignored."""
-        changes = parse_proppatch(request.small_body(MAX_BODY_BYTES))
         self._tree.check(request.caller, request.path, Right.MODIFY)
         entry = self._tree.stat(request.caller, request.path)
         verdict = request.conditions.verdict(
@@ -63,6 +64,7 @@ class PropPatch:
         if verdict is not Verdict.PROCEED:
             raise BadRequest(412, "The resource is not in the version that the request names.")
         self._locks.check(request, is_new=False)
+        changes = parse_proppatch(request.small_body(MAX_BODY_BYTES))
         faults = {change.name: self._fault(request, change) for change in changes}
         if any(faults.values()):
             # Each that could have been done fails because of the others.
@@ -82,7 +84,7 @@ class PropPatch:
 
     def apply(self, path: str, changes: Iterable[Change]) -> None:
         """Set the dead properties among `changes`, in their order, all or none."""
-        last = {change.name: change for change in changes if change.name not in _TIMES}
+        last = {change.name: change for change in changes if change.name != MODIFIED}
         self._store.set_properties(
             path,
             {name: change.value for name, change in last.items() if change.value is not None},

@@ -60,6 +60,7 @@ class Answer:
         self._started = False
         self._chunked = False
         self._left: int | None = None
+        self._is_last = False
         self.keep = False
 
     def expect(self, head: Head, body: Body) -> None:
@@ -93,6 +94,7 @@ class Answer:
     def refuse(self, error: BadRequest) -> None:
         """Answer with an error instead, if nothing has been sent; else cut the connection."""
         self.keep = False
+        self._is_last = True
         if self._started:
             return
         text = f"{error.detail}\n".encode(errors="backslashreplace")
@@ -147,7 +149,8 @@ class Answer:
         headers = list(self._headers)
         head, body = self._head, self._body
         self.keep = (
-            head is not None
+            not self._is_last
+            and head is not None
             and body is not None
             and head.keep_alive
             and not self._line.host.stopping

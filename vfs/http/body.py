@@ -9,6 +9,12 @@ from vfs.http.head import Head
 from vfs.http.line import Line
 from vfs.http.pace import Pace
 
+FRAMING_BYTES = 64 * 1024
+"""Chunk sizes, extensions and trailers beyond the least that the chunks themselves need."""
+
+FRAMING_PER_BYTE = 8
+"""What a client may spend on framing for each byte that it sends, one-byte chunks included."""
+
 DRAIN_BYTES = 64 * 1024
 """An unread rest up to this size is read away, to keep the connection."""
 
@@ -130,6 +136,8 @@ class _Chunks:
         self._line = line
         self._ready = bytearray()
         self._complete = False
+        self._fed = 0
+        self._given = 0
         self._parser = httptools.HttpRequestParser(self)
         self._parser.feed_data(b"PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
 
@@ -140,13 +148,14 @@ class _Chunks:
     def on_body(self, data: bytes) -> None:
         """Take one piece from llhttp."""
         self._ready += data
+        self._given += len(data)
 
     def on_message_complete(self) -> None:
         """Take the end from llhttp."""
         self._complete = True
 
     def on_message_begin(self) -> None:
-        """Take the start of a message: after the end it is a next request."""
+        """Take the start of a message: after the end it is a next request, which is lost."""
         self.overran = self._complete
 
     def take(self, size: int) -> bytes:
@@ -170,14 +179,18 @@ class _Chunks:
         return taken
 
     def _feed(self, data: bytes) -> None:
+        self._fed += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.overran = True
         except httptools.HttpParserError as error:
+            self.overran = True
             if not self._complete:
                 raise BadRequest(400, f"the chunks of the body are malformed: {error}") from error
+        if self._fed - self._given > FRAMING_BYTES + FRAMING_PER_BYTE * self._given:
             self.overran = True
+            raise BadRequest(400, "the chunks of the body are nearly all framing")
 
 
 def _cut(what: str) -> BadRequest:

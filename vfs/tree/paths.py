@@ -5,10 +5,14 @@ Below the first slash the rules are those of `providers.names`, so that what the
 store has to doubt.
 """
 
+import re
+
 from providers import names
 from providers.errors import InvalidPath
 
 ROOT = "/"
+
+_ESCAPED_BYTE = re.compile("[\ud800-\udfff]")
 
 
 def parse(path: str) -> str:
@@ -29,6 +33,15 @@ def parse(path: str) -> str:
     if trimmed == ROOT:
         raise InvalidPath(path, detail="a path may not hold an empty name")
     return trimmed
+
+
+def check_new(path: str) -> None:
+    """Raise InvalidPath for a name that exists only because a store had it already.
+
+    Bytes that are no UTF-8 can be listed, read and removed, but no client may make more of them.
+    """
+    if not path.isascii() and _ESCAPED_BYTE.search(path) is not None:
+        raise InvalidPath(path, detail="a new name must be valid UTF-8")
 
 
 def parent(path: str) -> str:

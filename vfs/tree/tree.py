@@ -162,6 +162,7 @@ class Tree:
         entry = self._steps.existing(path)
         if entry is None:
             rights.check(caller, path, Right.CREATE)
+            paths.check_new(path)
             if expect is not None:
                 raise NotFound(path)
         else:
@@ -198,6 +199,7 @@ class Tree:
         self._rights.check(caller, path, Right.CREATE)
         if self._steps.table.entry(path) is not None:
             raise AlreadyExists(path)
+        paths.check_new(path)
         entry = self._steps.make_folder(path)
         self._emit(Happening.CREATED, path, caller, entry=entry)
         return entry
@@ -327,6 +329,7 @@ class Tree:
         there = steps.existing(target)
         if there is None:
             rights.check(caller, target, Right.CREATE)
+            paths.check_new(target)
             return entry, None
         if not overwrite:
             raise AlreadyExists(target)

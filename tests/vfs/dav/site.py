@@ -29,7 +29,9 @@ class Member(NamedTuple):
     element: ET.Element
 
     def text(self, tag: str) -> str | None:
-        """Return the text of a property."""
+        """Return the text of a property, None where it has none."""
+        if self.properties.get(tag) != 200:
+            return None
         return self.element.findtext(f"{DAV}propstat/{DAV}prop/{tag}")
 
 

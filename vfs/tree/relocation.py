@@ -51,6 +51,15 @@ class Relocation:
 
     def copy(self, *, shallow: bool) -> Outcome:
         """Copy; a folder with all it holds unless `shallow`."""
+        with self._steps.held(self._source, self._target):
+            return self._copy(shallow=shallow)
+
+    def rename(self) -> Outcome:
+        """Rename in one step where a store can, else copy everything and then remove it."""
+        with self._steps.held(self._source, self._target):
+            return self._rename()
+
+    def _copy(self, *, shallow: bool) -> Outcome:
         steps, source, target = self._steps, self._source, self._target
         self._rights.check(self._caller, source, Right.READ)
         entry, there = self._begin()
@@ -67,8 +76,7 @@ class Relocation:
         self._emit(Happening.COPIED, source, target=target, shallow=shallow, partial=bool(failures))
         return Outcome(created=there is None, failures=failures)
 
-    def rename(self) -> Outcome:
-        """Rename in one step where a store can, else copy everything and then remove it."""
+    def _rename(self) -> Outcome:
         steps, source, target = self._steps, self._source, self._target
         self._rights.check(self._caller, source, Right.READ)
         self._rights.check(self._caller, source, Right.DELETE)

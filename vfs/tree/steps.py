@@ -37,6 +37,20 @@ class Steps:
     def __init__(self, table: MountTable) -> None:
         self.table = table
 
+    @contextlib.contextmanager
+    def held(self, *within: str) -> Iterator[None]:
+        """Keep the stores at and beneath these paths from being closed between two steps."""
+        mounts = [mount for path in within for mount in self.table.within(path)]
+        mounts += [mount for path in within if (mount := self.table.find(path)[0]) is not None]
+        replicas = [replica for mount in mounts for replica in mount.replicas]
+        for replica in replicas:
+            replica.acquire()
+        try:
+            yield
+        finally:
+            for replica in replicas:
+                replica.release()
+
     def stat(self, path: str) -> Entry:
         """Return the entry at `path`. A mount whose store is down is still a folder."""
         mount, below = self.table.find(path)

@@ -236,15 +236,17 @@ class Tree:
         """
         path = paths.parse(path)
         self._rights.check(caller, path, Right.DELETE)
-        self._steps.changeable(path)
-        self._steps.refuse_mounts(path)
-        entry = self._steps.stat(path)
-        if expect is not None and entry.version != expect:
-            raise Changed(path)
-        if entry.is_folder:
-            failures = subtree.remove(self._steps, path, guard=guard)
-        else:
-            failures = subtree.remove_file(self._steps, path, expect=expect, guard=guard)
+        steps = self._steps
+        steps.changeable(path)
+        steps.refuse_mounts(path)
+        with steps.held(path):
+            entry = steps.stat(path)
+            if expect is not None and entry.version != expect:
+                raise Changed(path)
+            if entry.is_folder:
+                failures = subtree.remove(steps, path, guard=guard)
+            else:
+                failures = subtree.remove_file(steps, path, expect=expect, guard=guard)
         self._emit(Happening.REMOVED, path, caller, partial=bool(failures))
         return failures
 

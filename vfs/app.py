@@ -138,7 +138,10 @@ class App:
             store.health()
         except (OSError, StateError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            text = f"server.state_dir '{folder}' cannot be used: {reason}"
+            text = (
+                f"server.state_dir '{folder}' cannot be used: {reason};"
+                " make it writable or name another"
+            )
             raise _error(config, ("server", "state_dir"), text) from error
         return store
 

@@ -1,6 +1,7 @@
 """Door: the handlers of every method, put together."""
 
 from vfs.dav.collections import Collections
+from vfs.dav.engine import Engine
 from vfs.dav.locks import Locks
 from vfs.dav.options import options
 from vfs.dav.propfind import PropFind
@@ -33,7 +34,7 @@ def handlers(tree: Tree, store: StateStore) -> dict[str, Handler]:
         "COPY": transfers.copy,
         "MOVE": transfers.move,
         "LOCK": locks.lock,
-        "UNLOCK": locks.unlock,
+        "UNLOCK": Engine(tree, store, locks).unlock,
     }
     table["OPTIONS"] = options(lambda: ", ".join(table))
     return table

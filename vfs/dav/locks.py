@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 
 from providers.base import Entry
 from providers.errors import AlreadyExists, Denied, NotADirectory, NotFound, StorageError
@@ -178,26 +177,6 @@ class Locks:
             return _conflict(request.path, conflict)
         created = entry is None and self._make_empty(request, lock)
         return _told(201 if created else 200, lock, self._store.locks_on(request.path))
-
-    def unlock(self, request: Request) -> Response:
-        """End a lock that covers the resource and is the caller's own."""
-        value = request.headers.get("lock-token", "").strip()
-        if not (value.startswith("<") and value.endswith(">")):
-            raise BadRequest(400, "Name the lock in a Lock-Token header, as <token>.")
-        self._tree.check(request.caller, request.path, Right.LOCK)
-        token = value[1:-1]
-        covering = [lock for lock in self._store.locks_on(request.path) if lock.token == token]
-        if not covering:
-            raise BadRequest(
-                409,
-                "No such lock covers this resource.",
-                condition="lock-token-matches-request-uri",
-            )
-        if covering[0].principal != principal(request):
-            raise BadRequest(403, "The lock belongs to somebody else.")
-        with suppress(NoSuchLock):
-            self._store.release(token)
-        return Response(204, [])
 
     def _refresh(self, request: Request, seconds: float | None) -> Response:
         lists = parse_if(request.headers.get("if", ""), request.origins)

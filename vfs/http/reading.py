@@ -94,7 +94,7 @@ class Reading:
         if coding:
             headers.append(("Content-Encoding", coding))
             if request.method == "HEAD":
-                return Response(200, headers)
+                return Response(200, headers, [])  # its length is known only once it is made
             return Response(200, headers, _Coded(reader, coding))
         spans = self._spans(request, etag, entry.size, entry.mtime_ns)
         if spans is None:

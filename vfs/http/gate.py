@@ -145,7 +145,9 @@ def _refused(error: BadRequest) -> Response:
         return Response(304, headers)
     if error.condition:
         headers.append(("Content-Type", CONTENT_TYPE))
-        return Response(error.status, headers, error_body(error.condition, error.hrefs))
+        return Response(
+            error.status, headers, error_body(error.condition, error.hrefs, detail=error.detail)
+        )
     return text_response(error.status, error.detail, headers)
 
 

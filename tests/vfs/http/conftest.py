@@ -139,6 +139,11 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
+def _no_application(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+    """Stand where the contract wants an application."""
+    raise NotImplementedError
+
+
 class Loner:
     """The server of a connection that stands alone: it counts what the connection tells it."""
 
@@ -149,10 +154,7 @@ class Loner:
     def __init__(self) -> None:
         self.waits = 0
         self.forgotten = 0
-
-    def wsgi_app(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
-        """Answer nothing; here for the contract."""
-        raise NotImplementedError
+        self.wsgi_app: Application = _no_application
 
     @contextlib.contextmanager
     def blocked(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, cast
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ from vfs.http.bad_request import BadRequest
 from vfs.http.body import CONTINUE, DRAIN_BYTES, FRAMING_BYTES, Body
 from vfs.http.connection import Connection
 from vfs.http.head import Head
-from vfs.http.line import Host, PeerLost
+from vfs.http.line import Host, Line, PeerLost
 
 MakeHead = Callable[..., Head]
 
@@ -97,7 +97,7 @@ def test_chunks_may_be_cut_anywhere_by_the_network(
     data = chunks(*parts)
     client, ours = socket.socketpair()
     with client, ours:
-        source = bodies._Chunks(_Pieces(data, cuts))
+        source = bodies._Chunks(cast("Line", _Pieces(data, cuts)))
         got = b""
         while not source.finished:
             got += source.take(size)

@@ -35,7 +35,7 @@ class Transfers:
             request.caller,
             request.path,
             target,
-            overwrite=_overwrites(request),
+            overwrite=overwrites(request),
             shallow=shallow,
             guard=self._locks.guard(request, target, lists),
         )
@@ -60,7 +60,7 @@ class Transfers:
             request.caller,
             request.path,
             target,
-            overwrite=_overwrites(request),
+            overwrite=overwrites(request),
             guard=self._locks.guard(request, target, lists),
         )
         if outcome.failures:
@@ -104,7 +104,8 @@ class Transfers:
             return None
 
 
-def _overwrites(request: Request) -> bool:
+def overwrites(request: Request) -> bool:
+    """Tell whether the request may replace what stands at its destination."""
     value = request.headers.get("overwrite", "T").upper()
     if value not in ("T", "F"):
         raise BadRequest(400, "Overwrite is T or F.")

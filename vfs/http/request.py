@@ -1,14 +1,15 @@
 """Request and Response: what every handler takes and gives."""
 
+import copy
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from vfs.auth.caller import Caller
 from vfs.http.bad_request import BadRequest
 from vfs.http.body import Body
 from vfs.http.conditions import Conditions, parse_conditions
 from vfs.http.environ import TARGET_KEY
-from vfs.http.target import Target, origin, parse_target
+from vfs.http.target import Target, origin, parse_target, quote
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -28,7 +29,7 @@ class Request:
     """One request, parsed as far as every method needs it. Fixed but for its body.
 
     `headers` has lower-case names. `origins` are the forms in which a Destination may name this
-    server. Raises BadRequest when target or conditions are malformed.
+    server. Raises BadRequest when target or conditions are malformed, or the target is another user's.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Request:
         self._bases = bases
         self.target: Target = parse_target(environ[TARGET_KEY])
         self.path = self.target.path
+        self._prefix = quote(self.target.prefix)
+        _check_user(self.target, caller)
         self.conditions: Conditions = parse_conditions(headers)
         self.body: Body = environ["wsgi.input"]
 
@@ -59,6 +62,16 @@ class Request:
         """Tell whether the head announced a body."""
         return "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"
 
+    def href(self, path: str) -> str:
+        """Return the href of a tree path, beneath the prefix that the client uses."""
+        return self._prefix + quote(path)
+
+    def at(self, target: Target) -> Self:
+        """Return the same request, directed at another target."""
+        other = copy.copy(self)
+        other.target, other.path = target, target.path
+        return other
+
     def small_body(self, limit: int) -> bytes:
         """Return the whole body; BadRequest 413 when it is longer than `limit`."""
         length = self.headers.get("content-length")
@@ -68,6 +81,11 @@ class Request:
         if len(data) > limit:
             raise _too_large(limit)
         return data
+
+
+def _check_user(target: Target, caller: Caller) -> None:
+    if target.user and caller.name is not None and target.user != caller.name:
+        raise BadRequest(403, "The address names another user; put your own name into it.")
 
 
 def _too_large(limit: int) -> BadRequest:

@@ -96,7 +96,7 @@ class Locks:
         for lock in self._missing(request, locks, lists):
             raise BadRequest(
                 423,
-                "It is locked.",
+                "It is locked. Send the lock's token in an If header, or wait until the lock ends.",
                 condition="lock-token-submitted",
                 hrefs=(quote(lock.path),),
             )
@@ -252,7 +252,12 @@ def _conflict(path: str, conflict: LockConflict) -> Response:
     members = sorted({lock.path for lock in conflict.locks if lock.path != path})
     if not members or not all(paths.is_within(member, path) for member in members):
         roots = tuple(quote(lock.path) for lock in conflict.locks)
-        raise BadRequest(423, "It is locked.", condition="no-conflicting-lock", hrefs=roots)
+        raise BadRequest(
+            423,
+            "Another lock is in the way; wait until it ends.",
+            condition="no-conflicting-lock",
+            hrefs=roots,
+        )
     responses = [
         *(status_response(quote(member), 423, detail="it is locked") for member in members),
         status_response(quote(path), 424),

@@ -14,6 +14,7 @@ Value = Callable[[str, Entry], str | None]
 """Gives the inner XML of a property for a tree path and its entry, None where it has none."""
 
 CONTENT_TYPE = "application/xml; charset=utf-8"
+OURS = "urn:headgate"
 
 _BLOCK_CHARACTERS = 64 * 1024
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">\n'
@@ -184,12 +185,17 @@ def status_response(href: str, status: int, *, condition: str = "", detail: str 
     return f"<D:response><D:href>{href}</D:href>{_status(status)}{error}{text}</D:response>\n"
 
 
-def error_body(condition: str, hrefs: Iterable[str] = ()) -> bytes:
-    """Return the body of a refusal that names its DAV: precondition, with the hrefs concerned."""
+def error_body(condition: str, hrefs: Iterable[str] = (), *, detail: str = "") -> bytes:
+    """Return the body of a refusal that names its DAV: precondition, with the hrefs concerned.
+
+    `detail` says the same to people; programs skip an element that they do not know.
+    """
+    told = f'<H:detail xmlns:H="{OURS}">{escape(detail)}</H:detail>' if detail else ""
     inner = "".join(f"<D:href>{href}</D:href>" for href in hrefs)
     element = f"<D:{condition}>{inner}</D:{condition}>" if inner else f"<D:{condition}/>"
     return (
-        f'<?xml version="1.0" encoding="utf-8"?>\n<D:error xmlns:D="DAV:">{element}</D:error>\n'
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        f'<D:error xmlns:D="DAV:">{element}{told}</D:error>\n'
     ).encode()
 
 

@@ -1,5 +1,6 @@
 """Answer: status line, headers and body on their way out."""
 
+import errno
 import logging
 import os
 import select
@@ -12,7 +13,7 @@ from providers.base import Reader
 from vfs.http.bad_request import BadRequest
 from vfs.http.body import Body
 from vfs.http.head import Head
-from vfs.http.line import Line
+from vfs.http.line import Line, PeerLost
 from vfs.http.pace import Pace
 
 _log = logging.getLogger(__name__)
@@ -20,7 +21,13 @@ _log = logging.getLogger(__name__)
 SENDFILE_BYTES = 8 * 1024 * 1024
 READ_BYTES = 256 * 1024
 
+TAIL_BYTES = 64 * 1024
+"""The end of a file, which is read and sent only when the version has been checked once more."""
+
 _BODILESS = frozenset({204, 304})
+
+# Some file systems cannot.
+_NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 class FileSlice:
@@ -61,7 +68,16 @@ class Answer:
         self._chunked = False
         self._left: int | None = None
         self._is_last = False
+        self._pace = Pace(line)
+        self.is_whole = False
         self.keep = False
+
+    @property
+    def looks_whole(self) -> bool:
+        """Tell whether a cut answer would be taken for a whole one, as it ends with the stream."""
+        if not self._started or self.is_whole:
+            return False
+        return not (self._chunked or self._left is not None or self._is_bodiless())
 
     def expect(self, head: Head, body: Body) -> None:
         """Say which request is answered."""
@@ -89,6 +105,8 @@ class Answer:
             for block in result:
                 if block:
                     self._write(block)
+                    if self._is_bodiless():
+                        break
         self._finish()
 
     def refuse(self, error: BadRequest) -> None:
@@ -97,6 +115,7 @@ class Answer:
         self._is_last = True
         if self._started:
             return
+        self._chunked, self._left = False, None
         text = f"{error.detail}\n".encode(errors="backslashreplace")
         self._status = f"{error.status} {HTTPStatus(error.status).phrase}"
         self._headers = [
@@ -114,11 +133,13 @@ class Answer:
         if not self._started:
             self._begin(b"")
         if self._chunked:
-            self._line.send(b"0\r\n\r\n")
-        elif self._left:
+            self._send(b"0\r\n\r\n")
+        if self._left:
             # Fewer bytes than promised: the peer must not take them for the whole.
             self.keep = False
             _log.warning("a response ended %d bytes early", self._left)
+        else:
+            self.is_whole = True
 
     def _write(self, data: bytes) -> None:
         if self._is_bodiless():
@@ -128,7 +149,11 @@ class Answer:
         if not self._started:
             self._begin(data)
         else:
-            self._line.send(self._framed(data))
+            self._send(self._framed(data))
+
+    def _send(self, data: bytes) -> None:
+        self._line.send(data)
+        self._pace.add(len(data))
 
     def _framed(self, data: bytes) -> bytes:
         if self._chunked:
@@ -170,25 +195,33 @@ class Answer:
             headers.append(("Connection", "close"))
         elif head is not None and head.version == "1.0":
             headers.append(("Connection", "keep-alive"))
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        if lines.count("\r\n") != len(headers) or lines.count("\n") != len(headers):
+        lines = [f"HTTP/1.1 {self._status}", *(f"{name}: {value}" for name, value in headers)]
+        text = "\r\n".join((*lines, "", ""))
+        if not text.count("\n") == text.count("\r") == len(lines) + 1 or "\0" in text:
             raise ValueError("a header holds a line break")
+        packet = text.encode("latin-1")
         self._started = True
-        packet = f"HTTP/1.1 {self._status}\r\n{lines}\r\n".encode("latin-1")
-        self._line.send(packet + self._framed(data) if data else packet)
+        self._send(packet + self._framed(data) if data else packet)
 
     def _send_file(self, part: FileSlice) -> None:
-        descriptor = part.reader.fileno()
-        if self._is_bodiless() or descriptor is None or self._line.secure:
-            if self._is_bodiless():
-                self._write(b"")
-                return
-            for block in part:
-                self._write(block)
+        if self._is_bodiless():
+            self._write(b"")
             return
-        self._begin(b"")
+        descriptor = part.reader.fileno()
         offset, end = part.offset, part.offset + part.size
-        pace = Pace()
+        if descriptor is not None and not self._line.secure and part.size > 2 * TAIL_BYTES:
+            self._begin(b"")
+            offset = self._send_descriptor(descriptor, part, end - TAIL_BYTES)
+        for block in FileSlice(part.reader, offset, end - offset):
+            self._write(block)
+
+    def _send_descriptor(self, descriptor: int, part: FileSlice, end: int) -> int:
+        """Send from a descriptor up to `end`; return how far that went.
+
+        A part is checked after it is gone. The rest is left to be read, so a file that was changed
+        under us is always noticed before its last byte leaves.
+        """
+        offset = part.offset
         out = self._line.socket.fileno()
         while offset < end:
             try:
@@ -196,12 +229,20 @@ class Answer:
             except BlockingIOError:
                 self._line.wait(select.POLLOUT)
                 continue
+            except (ConnectionError, TimeoutError) as error:
+                raise PeerLost(*error.args) from error
+            except OSError as error:
+                if error.errno in _NO_SENDFILE:
+                    break
+                raise
             part.reader.check()
             if sent == 0:
                 break
             offset += sent
-            pace.add(sent)
-        self._left = end - offset
+            if self._left is not None:
+                self._left -= sent
+            self._pace.add(sent)
+        return offset
 
 
 _dates: tuple[int, str] = (0, "")

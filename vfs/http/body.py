@@ -76,11 +76,15 @@ class Body:
         if self._continue:
             return False
         drained = 0
-        while not self._is_over() and drained < DRAIN_BYTES:
-            size = self._source.take_now(DRAIN_BYTES)
-            if size is None:
-                return False
-            drained += size
+        try:
+            while not self._is_over() and drained < DRAIN_BYTES:
+                size = self._source.take_now(DRAIN_BYTES)
+                if size is None:
+                    return False
+                drained += size
+        except BadRequest:
+            # The answer is made already; what was not asked for cannot change it.
+            return False
         return self._is_over() and not self._source.overran
 
     def _is_over(self) -> bool:
@@ -88,7 +92,7 @@ class Body:
 
     def _begin(self) -> None:
         if self._pace is None:
-            self._pace = Pace()
+            self._pace = Pace(self._line)
         if self._continue:
             self._continue = False
             self._line.send(CONTINUE)

@@ -4,6 +4,7 @@ import logging
 import select
 import socket
 import ssl
+import struct
 import time
 from contextlib import suppress
 from typing import Any
@@ -14,17 +15,17 @@ from vfs.http.answer import Answer
 from vfs.http.bad_request import BadRequest
 from vfs.http.body import Body
 from vfs.http.environ import environ_of
-from vfs.http.line import Host
+from vfs.http.line import Host, PeerLost
 from vfs.http.pace import HEAD_SECONDS, IDLE_SECONDS, STALL_SECONDS
 
 _log = logging.getLogger(__name__)
 
 GATHER_BYTES = 64 * 1024
-SHORT_WAIT_MS = 20
-"""A peer on the same campus answers within this; only then is the thread given up as waiting."""
-
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 1024 * 1024
+
+# Closes without a handshake of goodbyes: the peer gets an error instead of an end.
+_RESET = struct.pack("ii", 1, 0)
 
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -36,32 +37,25 @@ class Connection:
     connection back. Only one of them has it at any time, so nothing here needs a lock.
     """
 
-    # cheroot's pool reads these.
-    requests_seen = 0
-    ssl_env: dict[str, str] = {}  # noqa: RUF012 - never written
-
     def __init__(self, host: Host, sock: socket.socket, address: tuple[Any, ...]) -> None:
         self.host = host
         self.socket = sock
         self.remote_addr = str(address[0]) if address else ""
         self.remote_port = int(address[1]) if address else 0
+        self.waited_seconds = 0.0
         self.closed = False
         self._handshaken = not isinstance(sock, ssl.SSLSocket)
         self._buffer = bytearray()
         self._searched = 0
         self._head_end = -1
         self._ended = False
+        self._linger_bytes = 0
         self._deadline = time.monotonic() + HEAD_SECONDS
 
     @property
     def secure(self) -> bool:
         """Tell whether the connection is encrypted."""
         return isinstance(self.socket, ssl.SSLSocket)
-
-    @property
-    def rfile(self) -> "Connection":
-        """The connection itself: cheroot asks whether it is closed."""
-        return self
 
     # In the loop's thread
 
@@ -75,6 +69,9 @@ class Connection:
                 assert isinstance(self.socket, ssl.SSLSocket)
                 self.socket.do_handshake()
                 self._handshaken = True
+            if self._linger_bytes:
+                self._drain()
+                return True
             while not self._is_decided():
                 data = self.socket.recv(GATHER_BYTES)
                 if not data:
@@ -93,11 +90,22 @@ class Connection:
         """Tell whether the head has taken too long, or the peer has nothing more to say."""
         return now > self._deadline
 
+    def _drain(self) -> None:
+        """Read what the peer still sends after its answer, up to a bound and to its end."""
+        while self._linger_bytes > 0:
+            # What comes needs no decrypting, so TLS is left out.
+            data = socket.socket.recv(self.socket, GATHER_BYTES)
+            if not data:
+                break
+            self._linger_bytes -= len(data)
+        self._ended = True
+
     def _is_decided(self) -> bool:
         """Tell whether the buffer holds a head to answer, be it with an error."""
         end = self._buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
         if end >= 0:
-            self._head_end = end + 4
+            if end + 4 <= heads.HEAD_MAX_BYTES:
+                self._head_end = end + 4
             return True
         # llhttp would wait for more after a bare line feed at the end; refuse it at once.
         if self._buffer.find(b"\n\n", max(0, self._searched - 1)) >= 0:
@@ -125,16 +133,15 @@ class Connection:
             # The head is out already, or the application would have turned it into an answer.
             _log.warning("a transfer was cut: %s", error)
             answer.refuse(BadRequest(502, "the store failed"))
-        except OSError as error:
+        except PeerLost as error:
             _log.debug("lost %s: %s", self.remote_addr, error)
             return False
         except Exception:  # noqa: BLE001 - one request must not end the thread
-            _log.exception("a request failed: %s", head.target if head else "")
+            _log.exception("a request failed: %s", head.method if head else "no head")
             answer.refuse(BadRequest(500, "the gateway failed on this request; its log says why"))
         if not answer.keep:
-            self._linger()
-            return False
-        self._deadline = time.monotonic() + IDLE_SECONDS
+            return self._linger(answer)
+        self._deadline = time.monotonic() + (HEAD_SECONDS if self._buffer else IDLE_SECONDS)
         return True
 
     def _run(self, answer: Answer, environ: dict[str, Any]) -> None:
@@ -153,10 +160,10 @@ class Connection:
         while True:
             try:
                 return self.socket.recv(size)
-            except _WOULD_BLOCK:
-                self.wait(select.POLLIN)
-            except ssl.SSLError as error:
-                raise ConnectionResetError(*error.args) from error
+            except _WOULD_BLOCK as error:
+                self.wait(_events(error, select.POLLIN))
+            except OSError as error:
+                raise PeerLost(*error.args) from error
 
     def receive_now(self, size: int) -> bytes | None:
         """Return what is there already, None when nothing is or the peer is gone."""
@@ -173,51 +180,55 @@ class Connection:
         while view:
             try:
                 sent = self.socket.send(view)
-            except _WOULD_BLOCK:
-                self.wait(select.POLLOUT)
-            except ssl.SSLError as error:
-                raise ConnectionResetError(*error.args) from error
+            except _WOULD_BLOCK as error:
+                self.wait(_events(error, select.POLLOUT))
+            except OSError as error:
+                raise PeerLost(*error.args) from error
             else:
                 view = view[sent:]
 
     def wait(self, events: int) -> None:
-        """Wait for the peer; raise BadRequest when it stalls."""
+        """Wait for the peer and count the time; raise BadRequest when it stalls."""
         poll = select.poll()
         poll.register(self.socket, events)
-        if poll.poll(SHORT_WAIT_MS):
-            return
+        began = time.monotonic()
         with self.host.blocked():
             if not poll.poll(STALL_SECONDS * 1000):
                 raise BadRequest(408, f"nothing came through for {STALL_SECONDS:.0f} seconds")
+        self.waited_seconds += time.monotonic() - began
+
+    def interrupt(self) -> None:
+        """End the stream in both directions; from any thread, whoever waits on it gets an error."""
+        with suppress(OSError):
+            # The method of an SSLSocket would first make it a plain one.
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the socket, once."""
         if not self.closed:
             self.closed = True
             self.host.forget(self.remote_addr)
-            with suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RDWR)
             self.socket.close()
 
-    def _linger(self) -> None:
-        """Let the peer read the answer before the connection is reset under what it still sends."""
+    def _linger(self, answer: Answer) -> bool:
+        """End the stream; tell whether the loop shall read on until the peer has the answer.
+
+        Closed with something unread, the connection would be reset, and the answer with it.
+        """
         try:
-            if self.secure:
-                return
-            self.socket.shutdown(socket.SHUT_WR)
-            end = time.monotonic() + LINGER_SECONDS
-            left = LINGER_BYTES
-            poll = select.poll()
-            poll.register(self.socket, select.POLLIN)
-            while left > 0 and (wait := end - time.monotonic()) > 0:
-                if not poll.poll(wait * 1000):
-                    return
-                data = self.socket.recv(GATHER_BYTES)
-                if not data:
-                    return
-                left -= len(data)
+            if answer.looks_whole:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                return False
+            if isinstance(self.socket, ssl.SSLSocket) and answer.is_whole:
+                with suppress(*_WOULD_BLOCK):
+                    self.socket.unwrap()
+            socket.socket.shutdown(self.socket, socket.SHUT_WR)
         except OSError:
-            pass
+            return False
+        self._buffer.clear()
+        self._linger_bytes = LINGER_BYTES
+        self._deadline = time.monotonic() + LINGER_SECONDS
+        return True
 
     def _gathered(self) -> bytes:
         """Return the head that was gathered and make ready for the next."""
@@ -232,3 +243,10 @@ class Connection:
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
         return data
+
+
+def _events(error: OSError, events: int) -> int:
+    """Return what to wait for: TLS may have to read before it can write, and the reverse."""
+    if isinstance(error, ssl.SSLWantReadError):
+        return select.POLLIN
+    return select.POLLOUT if isinstance(error, ssl.SSLWantWriteError) else events

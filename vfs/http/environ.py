@@ -1,5 +1,6 @@
 """A WSGI environment for one request."""
 
+import re
 import sys
 from typing import Any
 
@@ -7,17 +8,24 @@ from vfs.http.body import Body
 from vfs.http.head import Head
 from vfs.http.line import Line
 
+_AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+
 TARGET_KEY = "headgate.target"
 """The request target as it came, so that its escapes are judged once, by `target`."""
 
 
 def environ_of(line: Line, head: Head, body: Body) -> dict[str, Any]:
-    """Return the environment that PEP 3333 asks for, with the raw target beside it."""
+    """Return the environment that PEP 3333 asks for, with the raw target beside it.
+
+    PATH_INFO is for logs and for who knows no better. It leaves out scheme and host of an absolute
+    target, for a password may stand there.
+    """
     path, _, query = head.target.partition(b"?")
+    path = _AUTHORITY.sub(b"", path, count=1) if path[:1] != b"/" else path
     environ: dict[str, Any] = {
         "REQUEST_METHOD": head.method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": path.decode("latin-1"),
+        "PATH_INFO": path.decode("latin-1") or "/",
         "QUERY_STRING": query.decode("latin-1"),
         TARGET_KEY: head.target.decode("latin-1"),
         "SERVER_NAME": line.host.host,

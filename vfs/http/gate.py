@@ -15,6 +15,7 @@ from vfs.dav.multistatus import CONTENT_TYPE, error_body
 from vfs.http.answer import FileSlice
 from vfs.http.bad_request import BadRequest
 from vfs.http.forwarded import Client, Network, resolve
+from vfs.http.line import PeerLost
 from vfs.http.request import Request, Response, header_map, text_response
 from vfs.state.errors import LockConflict, StateError
 
@@ -91,8 +92,8 @@ class Gate:
             return _failed(error)
         except StateError as error:
             return _unstated(error)
-        except ConnectionError:
-            raise  # the client is gone: the server beneath knows what to do
+        except PeerLost:
+            raise  # the server beneath knows what to do
         except Exception:  # noqa: BLE001 - whatever it is, the client gets a number and no traceback
             number = secrets.token_hex(4)
             _log.exception("request %s failed: %s %s", number, method, environ["PATH_INFO"])
@@ -144,7 +145,9 @@ def _refused(error: BadRequest) -> Response:
         return Response(304, headers)
     if error.condition:
         headers.append(("Content-Type", CONTENT_TYPE))
-        return Response(error.status, headers, error_body(error.condition, error.hrefs))
+        return Response(
+            error.status, headers, error_body(error.condition, error.hrefs, detail=error.detail)
+        )
     return text_response(error.status, error.detail, headers)
 
 

@@ -14,6 +14,7 @@ from vfs.http.bad_request import BadRequest
 HEAD_MAX_BYTES = 64 * 1024
 TARGET_MAX_BYTES = 16 * 1024
 
+_LINE = re.compile(rb"[A-Z-]+ [!-~]+ HTTP/[0-9]\.[0-9]")
 _RAW_BYTE = re.compile(rb"[\x80-\xff]")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\]")
 _PORT = re.compile(rb"(?::\d{0,5})?")
@@ -66,6 +67,7 @@ class _Fields:
     def __init__(self) -> None:
         self.target = b""
         self.fields: dict[bytes, bytes] = {}
+        self.count = 0
 
     def on_url(self, url: bytes) -> None:
         self.target += url
@@ -84,16 +86,22 @@ class _Fields:
         elif old != value:
             raise BadRequest(400, f"the header {name.decode('latin-1')!r} stands there twice")
 
+    def on_headers_complete(self) -> None:
+        self.count += 1
+
 
 def parse(data: bytes) -> Head:
     """Return the head in `data`, which ends with its empty line; raise BadRequest."""
+    # An empty line may stand before a request (RFC 9112, 2.2).
+    data = data.removeprefix(b"\r\n")
     line_end = data.find(b"\r\n")
     if line_end > TARGET_MAX_BYTES:
         raise BadRequest(414, f"a request line may have {TARGET_MAX_BYTES} bytes")
     line = data[:line_end]
     if _RAW_BYTE.search(line):
         # Many people type names as they are; escape them as a careful client would have.
-        data = _RAW_BYTE.sub(lambda byte: b"%%%02X" % byte[0][0], line) + data[line_end:]
+        line = _RAW_BYTE.sub(lambda byte: b"%%%02X" % byte[0][0], line)
+        data = line + data[line_end:]
     receiver = _Fields()
     parser = httptools.HttpRequestParser(receiver)
     try:
@@ -108,12 +116,14 @@ def parse(data: bytes) -> Head:
         raise cause if isinstance(cause, BadRequest) else error from None
     except httptools.HttpParserError as error:
         raise BadRequest(400, f"the request is no proper HTTP: {error}") from error
+    # llhttp also takes further blanks, and protocols that only look like HTTP.
+    if receiver.count != 1 or _LINE.fullmatch(line) is None:
+        raise BadRequest(400, "the request line or the headers are no proper HTTP")
     head = Head()
     head.method = parser.get_method().decode("ascii")
     head.target = receiver.target
     head.fields = receiver.fields
     head.version = parser.get_http_version()
-    head.keep_alive = parser.should_keep_alive()
     _judge(head)
     return head
 
@@ -124,6 +134,9 @@ def _judge(head: Head) -> None:
         raise BadRequest(505, "this server speaks HTTP/1.1")
     if head.method == "CONNECT":
         raise BadRequest(405, "this server is no proxy")
+    wishes = {wish.strip() for wish in fields.get(b"connection", b"").lower().split(b",")}
+    # llhttp forgets this once a request without a body is over.
+    head.keep_alive = b"close" not in wishes and (head.version == "1.1" or b"keep-alive" in wishes)
     host = fields.get(b"host")
     if host is None and head.version == "1.1":
         raise BadRequest(400, "an HTTP/1.1 request needs a Host header")

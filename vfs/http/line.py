@@ -8,6 +8,10 @@ from typing import Any, Protocol
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
+class PeerLost(ConnectionError):
+    """The peer is gone: there is nobody left to answer."""
+
+
 class Host(Protocol):
     """The server, as a connection sees it."""
 
@@ -33,13 +37,17 @@ class Line(Protocol):
     socket: socket.socket
     remote_addr: str
     remote_port: int
+    waited_seconds: float
 
     @property
     def secure(self) -> bool:
         """Tell whether it is encrypted."""
 
     def receive(self, size: int) -> bytes:
-        """Return up to `size` bytes, waiting for the first; empty at the end of the stream."""
+        """Return up to `size` bytes, waiting for the first; empty at the end of the stream.
+
+        This, `send` and `wait` raise PeerLost, and BadRequest when the peer stalls.
+        """
 
     def receive_now(self, size: int) -> bytes | None:
         """Return what is there already, None when nothing is."""
@@ -48,4 +56,4 @@ class Line(Protocol):
         """Send all of `data`, waiting for the peer where it must."""
 
     def wait(self, events: int) -> None:
-        """Wait until the peer reads or writes; raise BadRequest when it stalls."""
+        """Wait until the peer reads or writes, and count that to `waited_seconds`."""

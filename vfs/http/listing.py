@@ -21,8 +21,11 @@ _STYLE = (
     "h1{font-size:1.25rem;overflow-wrap:anywhere}"
     "table{border-collapse:collapse;width:100%}"
     "th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #8884}"
-    "td:first-child{overflow-wrap:anywhere;white-space:pre-wrap}"
-    "td:nth-child(2),th:nth-child(2){text-align:right;white-space:nowrap}"
+    "td:first-child{overflow-wrap:anywhere;white-space:pre-wrap;width:100%}"
+    "td:nth-child(n+2),th:nth-child(n+2)"
+    "{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;vertical-align:top}"
+    "a{text-decoration:none}a:hover,a:focus{text-decoration:underline}"
+    "tbody tr:hover{background:#8882}"
     "@media(max-width:40rem){td:nth-child(3),th:nth-child(3){display:none}}"
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -72,7 +75,7 @@ def _html(path: str, entries: Iterable[Entry]) -> Iterator[str]:
     )
     if path != "/":
         above = quote(path.rpartition("/")[0]) + "/"
-        yield f'<tr><td><a href="{above}">..</a></td><td></td><td></td></tr>\n'
+        yield f'<tr><td><a href="{above}">↑ Up</a></td><td></td><td></td></tr>\n'
     for entry in entries:
         slash = "/" if entry.is_folder else ""
         size = (

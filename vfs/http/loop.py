@@ -6,6 +6,7 @@ import select
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Protocol
 
 from vfs.http.connection import Connection
@@ -86,15 +87,20 @@ class Loop:
     def stop(self) -> None:
         """Let `run` return, and wait until it has."""
         self._stopping = True
+        with suppress(OSError):
+            # Wakes the loop, and refuses new connections from here on.
+            self._listener.shutdown(socket.SHUT_RDWR)
         while self._running:
             time.sleep(0.01)
 
     def close(self) -> None:
-        """Close the connections that wait for a request."""
-        for connection in list(self._waiting.values()):
-            connection.close()
-        self._waiting.clear()
+        """Close the connections that wait for a request; none is taken after."""
         self._epoll.close()
+        # A pool thread that is just giving one back takes it out itself if it meets the closed
+        # epoll; whoever takes it out closes it.
+        while self._waiting:
+            with suppress(KeyError):
+                self._waiting.popitem()[1].close()
 
     def _accept(self) -> None:
         for _ in range(64):
@@ -116,10 +122,15 @@ class Loop:
                     continue
                 self._by_address[address[0]] = count + 1
                 self._count += 1
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = Connection(self._server, self._server.wrapped(sock), address)
-            self._arm(connection, new=True)
+            try:
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                wrapped = self._server.wrapped(sock)
+            except OSError:  # the peer is gone already
+                sock.close()
+                self.forget(address[0])
+                continue
+            self._arm(Connection(self._server, wrapped, address), new=True)
 
     def _arm(self, connection: Connection, *, new: bool) -> None:
         fd = connection.socket.fileno()
@@ -131,8 +142,8 @@ class Loop:
             else:
                 self._epoll.modify(fd, events)
         except (OSError, ValueError):
-            self._waiting.pop(fd, None)
-            connection.close()
+            if self._waiting.pop(fd, None) is not None:
+                connection.close()
 
     def _gather(self, fd: int) -> None:
         connection = self._waiting.pop(fd, None)

@@ -1,6 +1,6 @@
 """Pace: how slow a peer may be."""
 
-import time
+from typing import Protocol
 
 from vfs.http.bad_request import BadRequest
 
@@ -20,16 +20,26 @@ RATE_BYTES = 1024
 """A second, on average after the grace: enough for a modem, too much for whoever only drips."""
 
 
-class Pace:
-    """Measures one transfer in one direction; used by one thread."""
+class Waiting(Protocol):
+    """A connection that knows how long its peer has kept it waiting."""
 
-    def __init__(self) -> None:
-        self._start = time.monotonic()
+    waited_seconds: float
+
+
+class Pace:
+    """Measures one transfer in one direction; used by one thread.
+
+    Only the time counts for which the peer kept us waiting: a slow store is not its fault.
+    """
+
+    def __init__(self, line: Waiting) -> None:
+        self._line = line
+        self._start = line.waited_seconds
         self._size = 0
 
     def add(self, size: int) -> None:
         """Count bytes that went through; raise BadRequest when they come too slowly."""
         self._size += size
-        elapsed = time.monotonic() - self._start
-        if elapsed > GRACE_SECONDS and self._size < (elapsed - GRACE_SECONDS) * RATE_BYTES:
+        over = self._line.waited_seconds - self._start - GRACE_SECONDS
+        if over > 0 and self._size < over * RATE_BYTES:
             raise BadRequest(408, f"the transfer is slower than {RATE_BYTES} bytes a second")

@@ -1,4 +1,4 @@
-"""Server: cheroot's port, pool and stop around our own loop and connections."""
+"""Server: cheroot's port and stop around our own loop, pool and connections."""
 
 import logging
 import resource
@@ -92,7 +92,7 @@ class _Cheroot(WsgiServer):
         )
         self.host = host
         self.stopping = False
-        self.requests = self._pool = Pool(self)
+        self.requests = self._pool = Pool(self.put_conn)
         self._context = context
 
     @property
@@ -123,7 +123,7 @@ class _Cheroot(WsgiServer):
 
     def process_conn(self, connection: Connection) -> None:
         """Queue a connection for the pool."""
-        self.requests.put(connection)
+        self._pool.put(connection)
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002 - cheroot's own signature
         """Send cheroot's own messages to our log."""

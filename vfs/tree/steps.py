@@ -95,7 +95,9 @@ class Steps:
             raise Denied(path, detail="mounts are changed in the configuration only")
         mount, below = self.table.find(path)
         if mount is None:
-            raise ReadOnly(path, detail="no store is mounted here")
+            raise ReadOnly(
+                path, detail="no store is mounted here; use a folder that the root lists"
+            )
         return mount.writable(path), below
 
     def refuse_mounts(self, path: str) -> None:

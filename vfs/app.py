@@ -18,6 +18,7 @@ from vfs.dav.door import handlers
 from vfs.http.gate import Gate
 from vfs.http.server import Server
 from vfs.state.errors import StateError
+from vfs.state.follower import Follower
 from vfs.state.sqlite import SqliteStore
 from vfs.toml_file import ConfigError, TomlFile
 from vfs.tree.mounts import Mount, MountTable, Replica
@@ -53,6 +54,7 @@ class App:
         self._stores = stores
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self.state = self._open_state(config)
+        self.tree.events.follow(Follower(self.state, self.tree.exists).follow)
         self.gate = Gate(
             handlers(self.tree, self.state),
             trusted_proxies=[ipaddress.ip_network(network) for network in server.trusted_proxies],

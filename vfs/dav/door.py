@@ -20,8 +20,8 @@ def handlers(tree: Tree, store: StateStore) -> dict[str, Handler]:
     reading = Reading(tree)
     writing = Writing(tree, locks)
     properties = PropPatch(tree, store, locks)
-    collections = Collections(tree, store, locks, properties)
-    transfers = Transfers(tree, store, locks)
+    collections = Collections(tree, store, locks)
+    transfers = Transfers(tree, locks)
     table: dict[str, Handler] = {
         "GET": reading.get,
         "HEAD": reading.get,

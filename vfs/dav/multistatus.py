@@ -18,6 +18,7 @@ OURS = "urn:headgate"
 
 _BLOCK_CHARACTERS = 64 * 1024
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">\n'
+_PROTECTED = "<D:error><D:cannot-modify-protected-property/></D:error>"
 _TAIL = "</D:multistatus>\n"
 
 
@@ -169,13 +170,16 @@ def propstat_response(href: str, groups: Iterable[tuple[int, Sequence[str]]]) ->
 
     A resource of which nothing is told still has its response, with an empty 200.
     """
-    parts = [
-        f"<D:propstat><D:prop>{''.join(properties)}</D:prop>{_status(status)}</D:propstat>"
-        for status, properties in groups
-        if properties
-    ]
-    body = "".join(parts) or f"<D:propstat><D:prop/>{_status(200)}</D:propstat>"
+    body = _propstats(groups) or f"<D:propstat><D:prop/>{_status(200)}</D:propstat>"
     return f"<D:response><D:href>{href}</D:href>{body}</D:response>\n"
+
+
+def mkcol_body(groups: Iterable[tuple[int, Sequence[str]]]) -> bytes:
+    """Return what RFC 5689 answers to an extended MKCOL whose properties were refused."""
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        f'<D:mkcol-response xmlns:D="DAV:">{_propstats(groups)}</D:mkcol-response>\n'
+    ).encode()
 
 
 def status_response(href: str, status: int, *, condition: str = "", detail: str = "") -> str:
@@ -197,6 +201,15 @@ def error_body(condition: str, hrefs: Iterable[str] = (), *, detail: str = "") -
         '<?xml version="1.0" encoding="utf-8"?>\n'
         f'<D:error xmlns:D="DAV:">{element}{told}</D:error>\n'
     ).encode()
+
+
+def _propstats(groups: Iterable[tuple[int, Sequence[str]]]) -> str:
+    return "".join(
+        f"<D:propstat><D:prop>{''.join(properties)}</D:prop>{_status(status)}"
+        f"{_PROTECTED if status == 403 else ''}</D:propstat>"
+        for status, properties in groups
+        if properties
+    )
 
 
 def _status(status: int) -> str:

@@ -17,6 +17,7 @@ from vfs.auth.rights import Right
 from vfs.dav.bodies import parse_propfind
 from vfs.dav.multistatus import BASIC, CONTENT_TYPE, PropfindTemplate, multistatus
 from vfs.dav.parts import Parts, name_of
+from vfs.dav.propfind import href_of
 from vfs.dav.transfers import overwrites
 from vfs.dav.xml import MAX_BODY_BYTES
 from vfs.http.bad_request import BadRequest
@@ -136,10 +137,10 @@ class Chunked:
         path = request.path
 
         def responses() -> Iterator[str]:
-            yield template.response(_href(request, path, entry), path, entry)
+            yield template.response(href_of(request, path, entry), path, entry)
             for member in members if depth == "1" else ():
                 below = paths.join(path, member.name)
-                yield template.response(_href(request, below, member), below, member)
+                yield template.response(href_of(request, below, member), below, member)
 
         return Response(207, [("Content-Type", CONTENT_TYPE)], multistatus(responses()))
 
@@ -325,8 +326,3 @@ def _whole(parts: Sequence[PartRecord], total: int | None) -> int:
 
 def _folder(name: str, mtime_ns: int) -> Entry:
     return Entry(name, Kind.FOLDER, 0, mtime_ns, "")
-
-
-def _href(request: Request, path: str, entry: Entry) -> str:
-    href = request.href(path)
-    return f"{href}/" if entry.is_folder and not href.endswith("/") else href

@@ -36,9 +36,9 @@ _log = logging.getLogger(__name__)
 class Parts:
     """Keeps one folder for each upload and one file for each part of it.
 
-    All attributes are fixed. A file has a name of its own and is written once; the record of the part,
-    made after it, names it. So a part that was cut, replaced or never recorded is never read, and
-    one whose file is not of the recorded size, as after a power cut, does not count.
+    All attributes are fixed. A file has a name of its own and is written once; the record of the
+    part, made after it, names it. So a part that was cut, replaced or never recorded is never
+    read, and one whose file is not of the recorded size, as after a power cut, does not count.
     """
 
     def __init__(self, store: StateStore, root: Path) -> None:

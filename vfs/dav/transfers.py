@@ -85,11 +85,12 @@ class Transfers:
 
 def _told(request: Request, target: str, outcome: Outcome) -> Response:
     if outcome.failures:
-        return failures_response(outcome.failures, request.path, target)
+        return failures_response(request, outcome.failures, request.path, target)
     return Response(201 if outcome.created else 204, [])
 
 
 def overwrites(request: Request) -> bool:
+    """Tell whether the request may replace what stands at its destination."""
     value = request.headers.get("overwrite", "T").upper()
     if value not in ("T", "F"):
         raise BadRequest(400, "Overwrite is T or F.")

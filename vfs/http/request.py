@@ -28,8 +28,9 @@ class Response(NamedTuple):
 class Request:
     """One request, parsed as far as every method needs it. Fixed but for its body.
 
-    `headers` has lower-case names. `origins` are the forms in which a Destination may name this
-    server. Raises BadRequest when target or conditions are malformed, or the target is another user's.
+    `headers` has lower-case names. `prefix` is what each href begins with, quoted. `origins` are
+    the forms in which a Destination may name this server. Raises BadRequest when
+    target or conditions are malformed.
     """
 
     def __init__(
@@ -46,8 +47,7 @@ class Request:
         self._bases = bases
         self.target: Target = parse_target(environ[TARGET_KEY])
         self.path = self.target.path
-        self._prefix = quote(self.target.prefix)
-        _check_user(self.target, caller)
+        self.prefix = quote(self.target.prefix)
         self.conditions: Conditions = parse_conditions(headers)
         self.body: Body = environ["wsgi.input"]
 
@@ -64,7 +64,7 @@ class Request:
 
     def href(self, path: str) -> str:
         """Return the href of a tree path, beneath the prefix that the client uses."""
-        return self._prefix + quote(path)
+        return self.prefix + quote(path)
 
     def at(self, target: Target) -> Self:
         """Return the same request, directed at another target."""
@@ -81,11 +81,6 @@ class Request:
         if len(data) > limit:
             raise _too_large(limit)
         return data
-
-
-def _check_user(target: Target, caller: Caller) -> None:
-    if target.user and caller.name is not None and target.user != caller.name:
-        raise BadRequest(403, "The address names another user; put your own name into it.")
 
 
 def _too_large(limit: int) -> BadRequest:

@@ -10,7 +10,6 @@ from vfs.dav.xml import MAX_BODY_BYTES
 from vfs.errors import meaning
 from vfs.http.bad_request import BadRequest
 from vfs.http.request import Request, Response
-from vfs.http.target import quote
 from vfs.state.base import StateStore
 from vfs.state.errors import StateError, TooLarge, TooMany
 from vfs.tree.subtree import Failure
@@ -75,10 +74,10 @@ class Collections:
             expect=entry.version if is_conditional and not entry.is_folder else None,
             guard=self._locks.guard(request, lists),
         )
-        return failures_response(failures, request.path) if failures else Response(204, [])
+        return failures_response(request, failures, request.path) if failures else Response(204, [])
 
 
-def failures_response(failures: list[Failure], *asked: str) -> Response:
+def failures_response(request: Request, failures: list[Failure], *asked: str) -> Response:
     """Answer 207 with the members that were left as they were, and why.
 
     When it is the path that was `asked` for that a lock keeps, nothing happened: 423.
@@ -88,7 +87,7 @@ def failures_response(failures: list[Failure], *asked: str) -> Response:
         raise first.error.refusal()
     responses = (
         status_response(
-            quote(failure.path),
+            request.href(failure.path),
             423 if isinstance(failure.error, Locked) else meaning(failure.error).status,
             detail=failure.error.detail or failure.error.text,
         )

@@ -76,8 +76,8 @@ class Live:
     def _lockdiscovery(self, path: str, _entry: Entry) -> str:
         own = self.locks.get(path, [])
         if path == self._request.path:
-            return lockdiscovery(own)
-        return lockdiscovery([*own, *self._inherited]) if own or self._inherited else ""
+            return lockdiscovery(self._request, own)
+        return lockdiscovery(self._request, [*own, *self._inherited])
 
     def _quota(self, path: str, entry: Entry) -> tuple[str | None, str | None]:
         """Return used and available bytes of the requested path's store, for folders.

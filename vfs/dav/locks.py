@@ -194,9 +194,9 @@ class Locks:
                 seconds=seconds,
             )
         except LockConflict as conflict:
-            return _conflict(request.path, conflict)
+            return _conflict(request, conflict)
         created = self._make_empty(request, lock)
-        return _told(201 if created else 200, lock, self._store.locks_on(request.path))
+        return _told(request, 201 if created else 200, lock, self._store.locks_on(request.path))
 
     def _refresh(self, request: Request, seconds: float | None) -> Response:
         if "if" not in request.headers:
@@ -217,7 +217,7 @@ class Locks:
             raise BadRequest(
                 412, "The lock is gone.", condition="lock-token-matches-request-uri"
             ) from None
-        response = _told(200, lock, self._store.locks_on(request.path))
+        response = _told(request, 200, lock, self._store.locks_on(request.path))
         # RFC 4918, 9.10.2: a refresh has no Lock-Token header.
         headers = [header for header in response.headers if header[0] != "Lock-Token"]
         return response._replace(headers=headers)
@@ -253,20 +253,20 @@ class Locks:
             return None
 
 
-def lockdiscovery(locks: Iterable[LockRecord]) -> str:
-    """Return the inner XML of the lockdiscovery property."""
+def lockdiscovery(request: Request, locks: Iterable[LockRecord]) -> str:
+    """Return the inner XML of the lockdiscovery property, with hrefs as the request's are."""
     return "".join(
         "<D:activelock><D:locktype><D:write/></D:locktype>"
         f"<D:lockscope><D:{lock.scope}/></D:lockscope><D:depth>{lock.depth}</D:depth>"
         f"{lock.owner_xml}<D:timeout>Second-{lock.timeout_seconds}</D:timeout>"
         f"<D:locktoken><D:href>{lock.token}</D:href></D:locktoken>"
-        f"<D:lockroot><D:href>{quote(lock.path)}</D:href></D:lockroot></D:activelock>"
+        f"<D:lockroot><D:href>{request.href(lock.path)}</D:href></D:lockroot></D:activelock>"
         for lock in locks
     )
 
 
-def _told(status: int, lock: LockRecord, locks: list[LockRecord]) -> Response:
-    inner = lockdiscovery(locks if lock in locks else [lock, *locks])
+def _told(request: Request, status: int, lock: LockRecord, locks: list[LockRecord]) -> Response:
+    inner = lockdiscovery(request, locks if lock in locks else [lock, *locks])
     body = (
         '<?xml version="1.0" encoding="utf-8"?>\n'
         f'<D:prop xmlns:D="DAV:"><D:lockdiscovery>{inner}</D:lockdiscovery></D:prop>\n'
@@ -275,8 +275,9 @@ def _told(status: int, lock: LockRecord, locks: list[LockRecord]) -> Response:
     return Response(status, headers, body)
 
 
-def _conflict(path: str, conflict: LockConflict) -> Response:
+def _conflict(request: Request, conflict: LockConflict) -> Response:
     """Answer 423, or 207 where a member of the folder is what is locked (RFC 4918, 9.10.9)."""
+    path = request.path
     members = sorted({lock.path for lock in conflict.locks if lock.path != path})
     if not members or not all(paths.is_within(member, path) for member in members):
         roots = tuple(quote(lock.path) for lock in conflict.locks)
@@ -287,8 +288,8 @@ def _conflict(path: str, conflict: LockConflict) -> Response:
             hrefs=roots,
         )
     responses = [
-        *(status_response(quote(member), 423, detail="it is locked") for member in members),
-        status_response(quote(path), 424),
+        *(status_response(request.href(member), 423, detail="it is locked") for member in members),
+        status_response(request.href(path), 424),
     ]
     return Response(207, [("Content-Type", CONTENT_TYPE)], multistatus(responses))
 

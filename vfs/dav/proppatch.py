@@ -23,7 +23,6 @@ from vfs.dav.xml import MAX_BODY_BYTES, Name, empty_element
 from vfs.errors import meaning
 from vfs.http.dates import parse_http_date
 from vfs.http.request import Request, Response
-from vfs.http.target import quote
 from vfs.state.base import StateStore
 from vfs.state.errors import StateError, TooLarge, TooMany
 from vfs.state.limits import check_property
@@ -75,7 +74,7 @@ class PropPatch:
         told = outcome(changes, {change.name: _fault(change, times=times) for change in changes})
         if all(status == 200 for status in told.values()):
             told = self._apply(request, entry, changes)
-        href = quote(request.path)
+        href = request.href(request.path)
         if entry.is_folder and not href.endswith("/"):
             href += "/"
         body = multistatus([propstat_response(href, grouped(told))])

@@ -32,7 +32,7 @@ class Transfers:
             request.caller,
             request.path,
             target,
-            overwrite=_overwrites(request),
+            overwrite=overwrites(request),
             shallow=depth == "0",
             guard=self._locks.guard(request, lists),
         )
@@ -49,7 +49,7 @@ class Transfers:
             request.caller,
             request.path,
             target,
-            overwrite=_overwrites(request),
+            overwrite=overwrites(request),
             guard=self._locks.guard(request, lists),
         )
         return _told(request, target, outcome)
@@ -85,11 +85,12 @@ class Transfers:
 
 def _told(request: Request, target: str, outcome: Outcome) -> Response:
     if outcome.failures:
-        return failures_response(outcome.failures, request.path, target)
+        return failures_response(request, outcome.failures, request.path, target)
     return Response(201 if outcome.created else 204, [])
 
 
-def _overwrites(request: Request) -> bool:
+def overwrites(request: Request) -> bool:
+    """Tell whether the request may replace what stands at its destination."""
     value = request.headers.get("overwrite", "T").upper()
     if value not in ("T", "F"):
         raise BadRequest(400, "Overwrite is T or F.")

@@ -20,6 +20,10 @@ BLOCK_BYTES = 1 << 20
 UPDATE_TYPE = "application/x-sabredav-partialupdate"
 
 
+Fill = Callable[[TreeWriter, UploadCheck | None], None]
+"""Writes a whole content, and shows it to the check if there is one."""
+
+
 class Locks(Protocol):
     """What an upload asks of the locks."""
 
@@ -55,23 +59,40 @@ class Writing:
             return self._change(request, lambda _size: span)
         if request.target.is_folder:
             raise BadRequest(405, "A name that ends in a slash is a folder; make it with MKCOL.")
-        mtime = headers.get("x-oc-mtime")
+
+        def fill(writer: TreeWriter, check: UploadCheck | None) -> None:
+            while block := request.body.read(BLOCK_BYTES):
+                if check is not None:
+                    check.update(block)
+                writer.write(block)
+
+        return self.store(request, fill, UploadCheck.from_headers(headers), size)
+
+    def store(
+        self,
+        request: Request,
+        fill: Fill,
+        check: UploadCheck | None,
+        size: int | None,
+        *,
+        overwrite: bool = True,
+    ) -> Response:
+        """Store what `fill` writes as the file, after all that can refuse it was asked."""
+        mtime = request.headers.get("x-oc-mtime")
         mtime_ns = None if mtime is None else parse_unix_time("X-OC-Mtime", mtime)
-        check = UploadCheck.from_headers(headers)
         entry = self._existing(request)
         demand_locks = self._judge(request, entry)
+        if entry is not None and not overwrite:
+            raise BadRequest(412, "Something is there already, and Overwrite is F.")
         expect = entry.version if entry is not None and _is_conditional(request) else None
-        overwrite = entry is not None or request.conditions.if_none_match is None
+        overwrite = entry is not None or (overwrite and request.conditions.if_none_match is None)
         writer = self._opened(
             lambda: self._tree.create(
                 request.caller, request.path, overwrite=overwrite, expect=expect, size_hint=size
             )
         )
         with writer:
-            while block := request.body.read(BLOCK_BYTES):
-                if check is not None:
-                    check.update(block)
-                writer.write(block)
+            fill(writer, check)
             if check is not None:
                 check.verify()
             # Somebody may have been granted a lock while the body came in.

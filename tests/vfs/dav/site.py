@@ -10,6 +10,7 @@ from tests.vfs.http.asking import Answer, ask
 from vfs.auth.caller import Caller
 from vfs.auth.rights import Rights
 from vfs.dav.door import handlers
+from vfs.dav.parts import Parts
 from vfs.http.gate import Gate, Handler
 from vfs.http.request import Request, Response
 from vfs.state.follower import Follower
@@ -52,7 +53,7 @@ class Site:
         file = folder / "state.db"
         self.store = SqliteStore(file, now_ns=now_ns) if now_ns else SqliteStore(file)
         self.tree.events.follow(Follower(self.store, self.tree.exists).follow)
-        table = handlers(self.tree, self.store)
+        table = handlers(self.tree, self.store, Parts(self.store, folder / "uploads"))
         self.gate = Gate({method: _named(handler) for method, handler in table.items()})
 
     def __call__(

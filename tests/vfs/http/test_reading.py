@@ -15,6 +15,7 @@ import zstandard
 from providers.memory import MemoryOptions, MemoryProvider
 from tests.vfs.http.asking import Answer, ask
 from vfs.dav.door import handlers
+from vfs.dav.parts import Parts
 from vfs.http.gate import Gate
 from vfs.state.sqlite import SqliteStore
 from vfs.tree.mounts import Mount, MountTable
@@ -33,7 +34,8 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
             writer.commit()
     memory.mkdir("d")
     with SqliteStore(tmp_path / "state.db") as store:
-        yield Gate(handlers(Tree(MountTable([Mount("/m", [memory])])), store))
+        tree = Tree(MountTable([Mount("/m", [memory])]))
+        yield Gate(handlers(tree, store, Parts(store, tmp_path / "uploads")))
 
 
 def _get(gate: Gate, name: str, **headers: str) -> Answer:
@@ -206,3 +208,13 @@ def test_the_readiness_target(gate: Gate) -> None:
     assert ask(gate, "GET", "/.headgate-ready").status == 200
     gate.stopping = True
     assert ask(gate, "GET", "/.headgate-ready").status == 503
+
+
+def test_a_patch_tells_the_digest_of_what_is_stored(gate: Gate) -> None:
+    """Clients for Nextcloud check their uploads so."""
+    answer = ask(gate, "PATCH", "/m/f.bin", headers={"X-Recalculate-Hash": "sha1"})
+    stored = ask(gate, "GET", "/m/f.bin").body
+    assert answer.status == 204
+    assert answer.headers["oc-checksum"] == f"SHA1:{hashlib.sha1(stored).hexdigest()}"
+    assert ask(gate, "PATCH", "/m/f.bin", headers={"X-Recalculate-Hash": "crc"}).status == 400
+    assert ask(gate, "PATCH", "/m/none", headers={"X-Recalculate-Hash": "md5"}).status == 404

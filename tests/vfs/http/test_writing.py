@@ -11,6 +11,7 @@ import pytest
 from providers.memory import MemoryOptions, MemoryProvider
 from tests.vfs.http.asking import Answer, ask
 from vfs.dav.door import handlers
+from vfs.dav.parts import Parts
 from vfs.http.gate import Gate
 from vfs.state.sqlite import SqliteStore
 from vfs.tree.mounts import Mount, MountTable
@@ -27,7 +28,8 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
         writer.commit()
     memory.mkdir("d")
     with SqliteStore(tmp_path / "state.db") as store:
-        yield Gate(handlers(Tree(MountTable([Mount("/m", [memory])])), store))
+        tree = Tree(MountTable([Mount("/m", [memory])]))
+        yield Gate(handlers(tree, store, Parts(store, tmp_path / "uploads")))
 
 
 def _put(gate: Gate, name: str, body: bytes, **headers: str) -> Answer:

@@ -153,7 +153,7 @@ def members(answer: Answer) -> dict[str, Member]:
 
 def condition(answer: Answer) -> tuple[str, list[str]]:
     """Return the DAV: condition that an error body names, and its hrefs."""
-    (element,) = ET.fromstring(answer.body)
+    (element,) = (each for each in ET.fromstring(answer.body) if each.tag.startswith(DAV))
     return element.tag.removeprefix(DAV), [href.text or "" for href in element]
 
 

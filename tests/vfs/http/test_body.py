@@ -176,7 +176,7 @@ def test_malformed_chunks_that_nobody_reads_only_end_the_connection(
 def test_what_follows_chunks_in_one_packet_ends_the_connection(
     pair: Both, make_head: MakeHead
 ) -> None:
-    """llhttp does not tell where the chunks ended, so what follows could be lost unseen."""
+    """Llhttp does not tell where the chunks ended, so what follows could be lost unseen."""
     body = Body(pair.line, make_head(chunked=True))
     pair.client.sendall(chunks(b"hello") + b"G")
     assert body.read() == b"hello"

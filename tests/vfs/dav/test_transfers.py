@@ -8,6 +8,7 @@ from providers.memory import MemoryOptions, MemoryProvider
 from tests.vfs.dav.site import BASE, Site, members
 from tests.vfs.http.asking import ask
 from vfs.dav.door import handlers
+from vfs.dav.parts import Parts
 from vfs.http.forwarded import Network
 from vfs.http.gate import Gate
 
@@ -76,11 +77,11 @@ def test_without_a_destination_nothing_goes(filled: Site, method: str) -> None:
     assert filled(method, "/a/f").status == 400
 
 
-def test_behind_a_proxy_the_public_url_is_ones_own(filled: Site) -> None:
+def test_behind_a_proxy_the_public_url_is_ones_own(filled: Site, tmp_path: Path) -> None:
     import ipaddress
 
     trusted: list[Network] = [ipaddress.ip_network("127.0.0.1")]
-    table = handlers(filled.tree, filled.store)
+    table = handlers(filled.tree, filled.store, Parts(filled.store, tmp_path / "uploads"))
     forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "public.test"}
     headers = {"Destination": "https://public.test/a/new", **forwarded}
     gate = Gate(table, trusted_proxies=trusted)

@@ -8,8 +8,8 @@ from providers.errors import InvalidPath
 from providers.names import check_path
 from vfs.http.bad_request import BadRequest
 from vfs.http.target import (
-    Target,
     MAX_TARGET_CHARACTERS,
+    Target,
     origin,
     parse_destination,
     parse_target,

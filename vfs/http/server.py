@@ -116,7 +116,7 @@ class _Cheroot(WsgiServer):
         self._loop.forget(address)
 
     def wrapped(self, sock: socket.socket) -> socket.socket:
-        """Return the socket with TLS around it, if there is TLS."""
+        """Return the socket with TLS around it, if there is TLS; OSError when the peer is gone."""
         if self._context is None:
             return sock
         return self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)

@@ -153,7 +153,7 @@ def members(answer: Answer) -> dict[str, Member]:
 
 def condition(answer: Answer) -> tuple[str, list[str]]:
     """Return the DAV: condition that an error body names, and its hrefs."""
-    (element,) = (each for each in ET.fromstring(answer.body) if each.tag.startswith(DAV))
+    element, *_ = ET.fromstring(answer.body)  # what follows tells it to people
     return element.tag.removeprefix(DAV), [href.text or "" for href in element]
 
 

@@ -1,4 +1,4 @@
-"""Locks that end by their time, and locks that are granted while something is under way."""
+"""Locks and time: they end, and they are granted while another request is under way."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +8,8 @@ import pytest
 from providers.base import Writer
 from providers.memory import MemoryOptions, MemoryProvider
 from tests.vfs.dav.site import Site, members
+
+# 6.6: time
 
 
 class _Clock:

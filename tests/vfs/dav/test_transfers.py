@@ -1,6 +1,5 @@
 """COPY, MOVE, DELETE and MKCOL: where things may go, and what is refused before anything moves."""
 
-import ipaddress
 from pathlib import Path
 
 import pytest
@@ -79,6 +78,8 @@ def test_without_a_destination_nothing_goes(filled: Site, method: str) -> None:
 
 
 def test_behind_a_proxy_the_public_url_is_ones_own(filled: Site, tmp_path: Path) -> None:
+    import ipaddress
+
     trusted: list[Network] = [ipaddress.ip_network("127.0.0.1")]
     table = handlers(filled.tree, filled.store, Parts(filled.store, tmp_path / "uploads"))
     forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "public.test"}

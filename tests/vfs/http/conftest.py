@@ -72,6 +72,7 @@ class Served:
             tls_key=authority.key if authority else None,
         )
         self.server.bind()
+        self._port = self.server.port
         self._thread = threading.Thread(target=self.server.serve)
         self._thread.start()
         self._wires = contextlib.ExitStack()
@@ -82,8 +83,12 @@ class Served:
         if receive_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         sock.settimeout(10)
-        sock.bind((source, 0))
-        sock.connect(("127.0.0.1", self.server.port))
+        try:
+            sock.bind((source, 0))
+            sock.connect(("127.0.0.1", self._port))
+        except OSError:
+            sock.close()
+            raise
         wire = Wire(sock)
         self._wires.callback(wire.close)
         return wire
@@ -139,32 +144,27 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
-def _no_application(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
-    """Stand where the contract wants an application."""
+def _unused(_environ: dict[str, Any], _start: Callable[..., Any]) -> list[bytes]:
     raise NotImplementedError
 
 
 class Loner:
-    """The server of a connection that stands alone: it counts what the connection tells it."""
+    """The server of a connection that stands alone."""
 
     host = "127.0.0.1"
     port = 80
     stopping = False
 
     def __init__(self) -> None:
-        self.waits = 0
-        self.forgotten = 0
-        self.wsgi_app: Application = _no_application
+        self.wsgi_app: Application = _unused
 
     @contextlib.contextmanager
     def blocked(self) -> Iterator[None]:
-        """Count a wait."""
-        self.waits += 1
+        """Let the thread wait."""
         yield
 
     def forget(self, address: str) -> None:
-        """Count a close."""
-        self.forgotten += 1
+        """Keep no count."""
 
 
 class Pair:
@@ -181,6 +181,12 @@ class Pair:
         """Close both ends."""
         self.client.close()
         self.line.close()
+
+
+@pytest.fixture(scope="session")
+def make_pair() -> Callable[[], Pair]:
+    """Return what makes a connection over a real socket pair."""
+    return Pair
 
 
 @pytest.fixture

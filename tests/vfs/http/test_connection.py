@@ -1,42 +1,20 @@
 """One connection after another: framing, order, and what a failing application leaves."""
 
 import contextlib
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from tests.servers.authority import Authority
+from tests.vfs.http.conftest import Serve, Served
 from vfs.http.head import HEAD_MAX_BYTES
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
 
 TEXT = ("Content-Type", "text/plain")
-
-
-class Reply(Protocol):
-    status: int
-    headers: Any
-    body: bytes
-    whole: bool
-
-
-class Wire(Protocol):
-    socket: socket.socket
-
-    def send(self, data: bytes) -> None: ...
-    def reply(self, method: str = "GET") -> Reply: ...
-    def is_at_end(self) -> bool: ...
-    def close(self) -> None: ...
-
-
-class Served(Protocol):
-    def dial(self, *, source: str = "127.0.0.1", receive_bytes: int = 0) -> Wire: ...
-    def dial_tls(self) -> Wire: ...
-    def ask(self, data: bytes, method: str = "GET") -> Reply: ...
 
 
 class Body:
@@ -93,7 +71,7 @@ def application(environ: Environ, start: Start) -> Iterable[bytes]:
 
 
 @pytest.fixture
-def served(serve: Callable[..., Served]) -> Served:
+def served(serve: Serve) -> Served:
     return serve(application)
 
 
@@ -295,9 +273,7 @@ def test_garbage_is_refused(served: Served, garbage: bytes) -> None:
     assert served.ask(garbage).status in (400, 501)
 
 
-def test_plain_http_on_the_tls_port_ends(
-    serve: Callable[..., Served], authority: Authority
-) -> None:
+def test_plain_http_on_the_tls_port_ends(serve: Serve, authority: Authority) -> None:
     served = serve(application, authority)
     wire = served.dial()
     wire.send(request("/echo"))

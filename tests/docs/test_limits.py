@@ -14,15 +14,13 @@ import vfs.state
 
 UNITS = {"": 1, "bytes": 1, "bytes a second": 1, "KiB": 1024, "MiB": 1024**2, "s": 1}
 LIMIT = re.compile(r"(?:^|_)(?:MAX|LIMIT)(?:_|$)|^[A-Z_]+_SECONDS$|^FRAMING_|_PER_")
-# A limit on what is told or kept, not on what a client may do; and uploads in parts.
+# A limit on what is told or kept, not on what a client may do.
 EXEMPT = {
+    "vfs.dav.sweeper.INTERVAL_SECONDS",
     "vfs.http.connection.LINGER_SECONDS",
     "vfs.http.loop.EXPIRE_SECONDS",
     "vfs.state.connections.WAIT_SECONDS",
     "vfs.state.limits.CONFLICTS_MAX",
-    "vfs.state.limits.PARTS_PER_UPLOAD_MAX",
-    "vfs.state.limits.UPLOADS_PER_OWNER_MAX",
-    "vfs.state.limits.UPLOAD_ID_BYTES_MAX",
 }
 
 

@@ -7,7 +7,7 @@ from providers.errors import StorageError
 from vfs.auth.rights import Right
 from vfs.dav.bodies import DAV
 from vfs.dav.locks import lockdiscovery
-from vfs.dav.multistatus import BASIC, Value
+from vfs.dav.multistatus import BASIC, OURS, Value
 from vfs.dav.xml import Name, escape
 from vfs.http.request import Request
 from vfs.http.target import quote
@@ -21,7 +21,7 @@ QUOTA_AVAILABLE = Name(DAV, "quota-available-bytes")
 QUOTA_USED = Name(DAV, "quota-used-bytes")
 PRINCIPAL = Name(DAV, "current-user-principal")
 PRIVILEGES = Name(DAV, "current-user-privilege-set")
-STATE = Name("https://headgate.dev/ns", "state")
+STATE = Name(OURS, "state")
 """Of a folder where a store is mounted: "live", or "down" while the store does not answer."""
 
 IN_ALL = (*BASIC, SUPPORTEDLOCK, LOCKDISCOVERY)

@@ -14,7 +14,8 @@ Value = Callable[[str, Entry], str | None]
 """Gives the inner XML of a property for a tree path and its entry, None where it has none."""
 
 CONTENT_TYPE = "application/xml; charset=utf-8"
-OURS = "urn:headgate"
+OURS = "https://headgate.dev/ns"
+"""The namespace of what no standard has."""
 
 _BLOCK_CHARACTERS = 64 * 1024
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">\n'

@@ -152,7 +152,7 @@ def members(answer: Answer) -> dict[str, Member]:
 
 def condition(answer: Answer) -> tuple[str, list[str]]:
     """Return the DAV: condition that an error body names, and its hrefs."""
-    (element,) = ET.fromstring(answer.body)
+    element, *_ = ET.fromstring(answer.body)
     return element.tag.removeprefix(DAV), [href.text or "" for href in element]
 
 

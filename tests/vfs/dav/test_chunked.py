@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from providers.memory import MemoryOptions, MemoryProvider
 from tests.vfs.dav.site import Site, members
 from tests.vfs.http.asking import Answer
 from vfs.auth.rights import Right, Rights, Rule
+from vfs.dav import chunked
+from vfs.http.upload_check import UploadCheck
+from vfs.tree.handles import TreeWriter
 
 FILES = "/remote.php/dav/files/ann"
 UPLOADS = "/remote.php/dav/uploads/ann"
@@ -285,6 +289,35 @@ def test_of_many_moves_at_once_one_wins(site: Site) -> None:
     assert [status for status in statuses if status < 300] == [201]
     assert set(statuses) <= {201, 423, 404, 409}
     assert content(site) == WHOLE
+
+
+def test_while_one_move_works_the_others_are_sent_away(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old content stands until the end, and a part that comes too late is not lost."""
+    site.put("/m/f", OLD)
+    begin(site)
+    send(site)
+    began, go_on = threading.Event(), threading.Event()
+    pour = chunked._pour
+
+    def slowly(source: int, size: int, writer: TreeWriter, check: UploadCheck | None) -> None:
+        if not began.is_set():
+            began.set()
+            go_on.wait(10)
+        pour(source, size, writer, check)
+
+    monkeypatch.setattr(chunked, "_pour", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(finish, site)
+        try:
+            assert began.wait(10)
+            assert (finish(site).status, content(site)) == (423, OLD)
+            assert site("PUT", f"{UPLOADS}/id/4", b"4").status == 201
+        finally:
+            go_on.set()
+        assert (first.result().status, content(site)) == (409, OLD)
+    assert (finish(site).status, content(site)) == (204, WHOLE + b"4")
 
 
 def test_hrefs_are_those_of_the_address_in_use(site: Site) -> None:

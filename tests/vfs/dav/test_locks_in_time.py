@@ -1,4 +1,4 @@
-"""Locks and time: they end, and they are granted while another request is under way."""
+"""Locks that run out, and locks that are granted while another request is under way."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

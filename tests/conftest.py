@@ -4,15 +4,15 @@ import gc
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests.servers.programs import Missing, find
+
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = Path(__file__).with_name("packages.txt")
 
 # quick: the same examples each time, so that a red run stays red. ci: other examples each time,
 # and the blob that repeats them. nightly: as ci, with patience.
@@ -26,30 +26,16 @@ hypothesis.settings.load_profile(
 )
 
 
-def packages_with(program: str) -> list[str]:
-    """Return the Debian packages that bring a program, from packages.txt."""
-    lines = (line.split() for line in PACKAGES.read_text().splitlines())
-    rows = (words for words in lines if words and not words[0].startswith("#"))
-    return [package for package, programs, *_ in rows if program in programs.split(",")]
-
-
-def is_here(program: str) -> bool:
-    """Tell whether a program is in the places where programs and servers are."""
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
-    return Path(program).exists() if program[0] == "/" else bool(shutil.which(program, path=path))
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose real program is not here, with the exact missing thing."""
     for marker in item.iter_markers("server"):
         for program in marker.args:
-            packages = packages_with(program)
-            if not packages:
-                message = f"no line of {PACKAGES.name} brings {program!r}"
-                raise pytest.UsageError(message)
-            if not is_here(program):
-                way = "" if program[0] == "/" else f" (apt-get install {' '.join(packages)})"
-                pytest.skip(f"{program}: not on this machine{way}")
+            try:
+                find(program)
+            except Missing as missing:
+                pytest.skip(str(missing))
+            except ValueError as unlisted:
+                raise pytest.UsageError(str(unlisted)) from None
 
 
 def pytest_collection_finish() -> None:

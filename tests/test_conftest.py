@@ -17,12 +17,12 @@ def run(tmp_path: Path, root: Path) -> Run:
     """Return what runs pytest on a test file's text, with this project's own settings."""
 
     def run_pytest(text: str, *args: str) -> subprocess.CompletedProcess[str]:
-        for name in ("conftest.py", "packages.txt"):
-            shutil.copy(root / "tests" / name, tmp_path)
+        shutil.copy(root / "tests" / "conftest.py", tmp_path)
         (tmp_path / "test_sample.py").write_text(text)
         settings = ["-c", str(root / "pyproject.toml"), "--rootdir", str(tmp_path)]
         command = [sys.executable, "-m", "pytest", *settings, "-p", "no:cacheprovider", *args]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+        environment["PYTHONPATH"] = str(root)
         return subprocess.run(
             [*command, str(tmp_path)],
             cwd=tmp_path,

@@ -15,9 +15,12 @@ from providers import registry
 from vfs.auth.rights import Rights
 from vfs.config import Config, StoreConfig
 from vfs.dav.door import handlers
+from vfs.dav.parts import Parts
+from vfs.dav.sweeper import Sweeper
 from vfs.http.gate import Gate
 from vfs.http.server import Server
 from vfs.state.errors import StateError
+from vfs.state.follower import Follower
 from vfs.state.sqlite import SqliteStore
 from vfs.toml_file import ConfigError, TomlFile
 from vfs.tree.mounts import Mount, MountTable, Replica
@@ -26,6 +29,7 @@ from vfs.tree.tree import Tree
 _log = logging.getLogger(__name__)
 
 STATE_FILE = "state.db"
+UPLOADS_FOLDER = "uploads"
 
 
 class _Store(msgspec.Struct, frozen=True):
@@ -52,9 +56,13 @@ class App:
         self.tree = Tree(table, Rights(config.grants()))
         self._stores = stores
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self.state = self._open_state(config)
+        folder = self._state_folder(config)
+        self.state = self._open_state(config, folder)
+        parts = Parts(self.state, folder / UPLOADS_FOLDER)
+        self._sweeper = Sweeper(parts)
+        self.tree.events.follow(Follower(self.state, self.tree.exists).follow)
         self.gate = Gate(
-            handlers(self.tree, self.state),
+            handlers(self.tree, self.state, parts),
             trusted_proxies=[ipaddress.ip_network(network) for network in server.trusted_proxies],
             public_url=server.public_url or "",
         )
@@ -89,6 +97,7 @@ class App:
             raise _error(
                 self.config, ("server", "listen"), f"{listen}: {_why_not_bound(error)}"
             ) from error
+        self._sweeper.start()
 
     def reload(self, config: Config) -> str:
         """Put another configuration in force and return what to tell about it.
@@ -119,6 +128,7 @@ class App:
 
     def close(self) -> None:
         """Close every store, each after its last use, and what the gateway remembers."""
+        self._sweeper.close()
         stores, self._stores = self._stores, {}
         for store in stores.values():
             _retire(store.replica)
@@ -126,19 +136,25 @@ class App:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def _open_state(self, config: Config) -> SqliteStore:
-        """Open what the gateway must remember; without a file it lives as long as the process."""
-        if config.file is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="headgate-state-")
-            return SqliteStore(Path(self._folder.name) / STATE_FILE)
-        folder = config.server.state_dir
+    def _state_folder(self, config: Config) -> Path:
+        """Return where state lies; without a file it lives as long as the process."""
+        if config.file is not None:
+            return config.server.state_dir
+        self._folder = tempfile.TemporaryDirectory(prefix="headgate-state-")
+        return Path(self._folder.name)
+
+    def _open_state(self, config: Config, folder: Path) -> SqliteStore:
+        """Open what the gateway must remember."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             store = SqliteStore(folder / STATE_FILE)
             store.health()
         except (OSError, StateError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            text = f"server.state_dir '{folder}' cannot be used: {reason}"
+            text = (
+                f"server.state_dir '{folder}' cannot be used: {reason};"
+                " make it writable or name another"
+            )
             raise _error(config, ("server", "state_dir"), text) from error
         return store
 

@@ -116,12 +116,21 @@ def _explain(console: Console, url: str, folder: Path) -> None:
     for line in curl_lines(url):
         console.print(f"  {line}", markup=False)
     console.print("\n[bold]Mount it[/bold]")
-    console.print(
-        "  rclone mount :webdav: /mnt --webdav-vendor other --webdav-url "
-        f"{url}\n  sudo mount -t davfs {url} /mnt",
-        markup=False,
-    )
+    for line in mount_lines(url):
+        console.print(f"  {line}", markup=False)
     console.print("\nCtrl-C stops it.")
+
+
+def mount_lines(url: str) -> tuple[str, ...]:
+    """Return the command lines that mount the archive at ./drive, by davfs2 or by rclone.
+
+    From Linux 6.16 on, davfs2 lists nothing without buf_size 64.
+    """
+    return (
+        "mkdir -p drive; printf 'buf_size 64\\nask_auth 0\\n' > davfs2.conf",
+        f'sudo mount -t davfs -o "conf=$PWD/davfs2.conf,uid=$(id -u)" {url} drive',
+        f"or: rclone mount --daemon --vfs-cache-mode writes :webdav: drive --webdav-url {url}",
+    )
 
 
 def curl_lines(url: str) -> tuple[str, ...]:

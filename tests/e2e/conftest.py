@@ -15,24 +15,19 @@ from tests.e2e.wire import mkcol
 from tests.servers import headgate, rclone_serve, wsgidav_plain
 from tests.servers.authority import Authority, make_authority
 from tests.servers.daemon import Daemon
-from tests.servers.programs import Missing, find
 from tests.servers.target import Target
 
+# A group runs in one worker, so that not every worker starts every gateway.
 _GATEWAYS = [
-    pytest.param((mount, scheme), id=f"{mount}-{scheme}")
+    pytest.param(
+        (mount, scheme),
+        id=f"{mount}-{scheme}",
+        marks=pytest.mark.xdist_group(f"{mount}-{scheme}"),
+    )
     for mount in (headgate.MEMORY, headgate.LOCAL)
     for scheme in ("http", "https")
 ]
 _folders = itertools.count()
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    for mark in item.iter_markers("server"):
-        for name in mark.args:
-            try:
-                find(name)
-            except Missing as missing:
-                pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

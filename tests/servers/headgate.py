@@ -17,12 +17,13 @@ def launch(
     directory: Path,
     *,
     mounts: Mapping[str, Mapping[str, object]] | None = None,
+    state: Path | None = None,
     authority: Authority | None = None,
     trusted_proxies: Sequence[str] = (),
     public_url: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> Daemon:
-    """Start Headgate with its state in `directory`.
+    """Start Headgate with its state in `directory`, or in `state`, which others may share.
 
     `mounts` maps a name to the keys of its table; without it there is one mount "memory" and one
     "local" over `directory`/files. A mount is `daemon.target.beneath(name)`.
@@ -34,7 +35,7 @@ def launch(
     address = f"127.0.0.1:{free_port()}"
     server: dict[str, object] = {
         "listen": address,
-        "state_dir": str(directory / "state"),
+        "state_dir": str(state or directory / "state"),
         "cache_dir": str(directory / "cache"),
     }
     if authority:

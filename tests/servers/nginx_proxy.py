@@ -20,6 +20,10 @@ http {{
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
+{server}
+}}
+"""
+_SERVER = """
   server {{
     listen 127.0.0.1:{port} ssl;
     ssl_certificate {certificate};
@@ -33,7 +37,6 @@ http {{
       {headers}
     }}
   }}
-}}
 """
 
 
@@ -51,24 +54,23 @@ def launch(
     *,
     port: int = 0,
     forwarded: bool = True,
+    server: str = "",
 ) -> Daemon:
     """Start nginx in front of `upstream`; its target is the same collection, over https.
 
-    Without `forwarded` it does not say that there was TLS.
+    Without `forwarded` it does not say that there was TLS. `server` is another server block.
     """
     port = port or free_port()
     origin = f"http://{upstream.host}:{upstream.port}"
     config = directory / "nginx.conf"
-    config.write_text(
-        _CONFIG.format(
-            directory=directory,
-            port=port,
-            certificate=authority.certificate,
-            key=authority.key,
-            upstream=origin,
-            headers=_FORWARDED if forwarded else "",
-        )
+    server = server or _SERVER.format(
+        port=port,
+        certificate=authority.certificate,
+        key=authority.key,
+        upstream=origin,
+        headers=_FORWARDED if forwarded else "",
     )
+    config.write_text(_CONFIG.format(directory=directory, server=server))
     target = Target(
         url=upstream.url.replace(origin, f"https://127.0.0.1:{port}"),
         user=upstream.user,

@@ -1,62 +1,68 @@
 """Where the programs are that tests use, and how to get one that is missing.
 
-What Debian has comes from `tests/packages.txt`. What comes from PyPI and npm lies in a cache of
-its own, so that its dependencies never meet ours: `python -m tests.servers.programs` fills it.
+What Debian has comes from `tests/packages.txt`, the one list of them. What comes from PyPI and npm
+lies in a cache of its own, so that its dependencies never meet ours:
+`python -m tests.servers.programs` fills it.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+PACKAGES = TESTS / "packages.txt"
+REQUIREMENTS = TESTS / "requirements-clients.txt"
+NPM_PACKAGES = ("webdav@5",)
+FROM_PYPI = ("rclone",)  # Debian's is old, and taken only where this one is not
 
 CACHE = Path(os.environ.get("HEADGATE_TEST_CACHE", "~/.cache/headgate-tests")).expanduser()
 PYTHON = CACHE / "clients" / "bin" / "python"
 NODE_MODULES = CACHE / "node" / "node_modules"
 FILL = "python -m tests.servers.programs"
 
-# Debian names a program's package otherwise than the program.
-_PACKAGES = {
-    "apache2": "apache2",
-    "davix-get": "davix",
-    "dbus-daemon": "dbus",
-    "gfal-copy": "gfal2-util-scripts gfal2-plugin-http gfal2-plugin-file",
-    "gio": "gvfs gvfs-backends dbus libglib2.0-bin",
-    "mount.davfs": "davfs2",
-    "nginx": "nginx-light",
-    "node": "nodejs npm",
-    "sshd": "openssh-server",
-}
+_FILL_SECONDS = 300
 
 
 class Missing(LookupError):
     """A program is not here; the message says which and how to install it."""
 
 
-def find(name: str) -> str:
-    """Return the path of a program of the system. Raises Missing."""
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+def packages_with(program: str) -> list[str]:
+    """Return the Debian packages that bring a program, from packages.txt."""
+    lines = (line.split() for line in PACKAGES.read_text().splitlines())
+    rows = (words for words in lines if words and not words[0].startswith("#"))
+    return [package for package, programs, *_ in rows if program in programs.split(",")]
+
+
+def find(program: str) -> str:
+    """Return the path of a program. Raises Missing, and ValueError when no list brings it."""
+    if program in FROM_PYPI:
+        packages, way = [program], FILL
+        own = str(PYTHON.parent)
+    else:
+        packages, own = packages_with(program), ""
+        way = f"apt-get install {' '.join(packages)}"
+    if not packages:
+        raise ValueError(f"no line of {PACKAGES.name} brings {program!r}")
+    if program.startswith("/"):
+        path = program if Path(program).exists() else None
+    else:
+        places = (own, os.environ.get("PATH", os.defpath), "/usr/local/sbin:/usr/sbin:/sbin")
+        path = shutil.which(program, path=":".join(filter(None, places)))
     if path is None:
-        package = _PACKAGES.get(name, name)
-        raise Missing(f"{name} is missing: apt-get install {package}")
+        raise Missing(f"{program}: not on this machine ({way})")
     return path
-
-
-def rclone() -> str:
-    """Return the path of rclone, our own copy first: Debian's is old. Raises Missing."""
-    own = PYTHON.with_name("rclone")
-    if own.exists():
-        return str(own)
-    if path := shutil.which("rclone"):
-        return path
-    raise Missing(f"rclone is missing: {FILL}")
 
 
 def clients_python(module: str) -> str:
     """Return the interpreter that has the Python clients. Raises Missing."""
     folders = PYTHON.parents[1].glob(f"lib/python*/site-packages/{module}")
     if not any(folders):
-        raise Missing(f"{module} is missing: {FILL}")
+        raise Missing(f"{module}: not on this machine ({FILL})")
     return str(PYTHON)
 
 
@@ -64,22 +70,58 @@ def node_modules(module: str) -> Path:
     """Return the folder that has the npm package `module`. Raises Missing."""
     find("node")
     if not (NODE_MODULES / module).is_dir():
-        raise Missing(f"npm package {module} is missing: {FILL}")
+        raise Missing(f"npm package {module}: not on this machine ({FILL})")
     return NODE_MODULES
 
 
-def fill() -> None:
-    """Install the clients of PyPI and, where npm is, of npm into the cache."""
-    requirements = Path(__file__).resolve().parents[1] / "requirements-clients.txt"
-    subprocess.run((sys.executable, "-m", "venv", PYTHON.parents[1]), check=True)
-    subprocess.run((PYTHON, "-m", "pip", "install", "-q", "-r", requirements), check=True)
-    if npm := shutil.which("npm"):
-        NODE_MODULES.parent.mkdir(parents=True, exist_ok=True)
-        options = ("--no-audit", "--no-fund", "--silent", "--prefix", NODE_MODULES.parent)
-        subprocess.run((npm, "install", *options, "webdav@5"), check=True)
+def fill() -> bool:
+    """Install the clients of PyPI and npm into the cache, once; say what could not be had."""
+    return all(
+        [
+            _once(CACHE / "clients", REQUIREMENTS.read_text(), _from_pypi),
+            _once(CACHE / "node", " ".join(NPM_PACKAGES), _from_npm),
+        ]
+    )
+
+
+def _once(folder: Path, wanted: str, install: Callable[[Path], None]) -> bool:
+    """Install into `folder` unless just this is there; tell whether it is there now."""
+    stamp = folder / "stamp"
+    digest = hashlib.sha256(wanted.encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return True
+    names = [line for line in wanted.splitlines() if line and not line.startswith("#")]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        install(folder)
+        stamp.write_text(digest)
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.strip().splitlines() or ["it failed"]
+        reason = lines[-1]
+    except (OSError, subprocess.TimeoutExpired, Missing) as error:
+        reason = str(error)
     else:
-        print("npm is missing, its webdav client stays untested: apt-get install nodejs npm")
+        return True
+    print(f"skipped: tests of the clients {', '.join(names)}: {reason}")
+    return False
+
+
+def _from_pypi(folder: Path) -> None:
+    _run(sys.executable, "-m", "venv", folder)
+    patience = ("--retries", "1", "--timeout", "20")
+    pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check")
+    _run(*pip, "install", "--quiet", *patience, "-r", REQUIREMENTS)
+
+
+def _from_npm(folder: Path) -> None:
+    patience = ("--fetch-retries=1", "--fetch-timeout=20000")
+    options = ("--no-audit", "--no-fund", "--silent", *patience, "--prefix", folder)
+    _run(find("npm"), "install", *options, *NPM_PACKAGES)
+
+
+def _run(*argv: str | Path) -> None:
+    subprocess.run(argv, check=True, capture_output=True, text=True, timeout=_FILL_SECONDS)
 
 
 if __name__ == "__main__":
-    fill()
+    sys.exit(0 if fill() else 1)

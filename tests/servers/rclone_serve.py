@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.servers.daemon import Daemon, free_port, main
-from tests.servers.programs import rclone
+from tests.servers.programs import find
 from tests.servers.target import Target
 
 
@@ -12,7 +12,16 @@ def launch(directory: Path) -> Daemon:
     root = directory / "files"
     root.mkdir(exist_ok=True)
     address = f"127.0.0.1:{free_port()}"
-    argv = (rclone(), "serve", "webdav", str(root), "--addr", address, "--config", "/dev/null")
+    argv = (
+        find("rclone"),
+        "serve",
+        "webdav",
+        str(root),
+        "--addr",
+        address,
+        "--config",
+        "/dev/null",
+    )
     return Daemon(directory, argv, Target(url=f"http://{address}/", root=root)).start()
 
 

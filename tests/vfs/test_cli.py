@@ -195,7 +195,7 @@ def test_a_state_directory_that_cannot_be_written_is_refused(headgate: "Command"
     headgate.write(f'{ANY_PORT}state_dir = "file"\n{MOUNT}')
     (headgate.folder / "file").touch()
     line = headgate.refused("serve", "--config", "headgate.toml")
-    assert line.startswith(f"headgate: server.state_dir '{headgate.folder}/file' cannot be used")
+    assert f"headgate.toml:3: server.state_dir '{headgate.folder}/file' cannot be used" in line
 
 
 def test_a_folder_is_served_until_it_is_stopped(headgate: "Command") -> None:

@@ -58,8 +58,7 @@ def test_what_the_demo_prints_works_as_it_is_and_nothing_is_left(headgate: "Comm
         assert len(tiff.pages) >= 16
         assert {page.shape for page in tiff.pages} == {(2048, 2048)}
         assert {page.dtype for page in tiff.pages} == {np.dtype("uint16")}
-    (folder,) = left_over(headgate)
-    assert str(folder) in "\n".join(lines)
+    assert any(str(folder) in "\n".join(lines) for folder in left_over(headgate))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")

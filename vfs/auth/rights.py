@@ -58,6 +58,12 @@ class Rights:
         """Tell whether `caller` has one of `rights` at `path`."""
         return any(self.allows(caller, path, right) for right in rights)
 
+    def allows_somewhere(self, caller: Caller, *rights: Right) -> bool:
+        """Tell whether `caller` has one of `rights` at any path."""
+        return not self._rules or any(
+            not rule.rights.isdisjoint(rights) and _names(rule, caller) for rule in self._rules
+        )
+
     def check(self, caller: Caller, path: str, *rights: Right) -> None:
         """Raise Denied unless `caller` has one of `rights` at `path`."""
         if not self.allows_any(caller, path, *rights):

@@ -1,21 +1,17 @@
 """MKCOL and DELETE: folders made, and resources removed."""
 
-from collections.abc import Iterable
-
 from providers.errors import NotADirectory, NotFound
 from vfs.dav.bodies import parse_mkcol
 from vfs.dav.locks import Locked, Locks
-from vfs.dav.multistatus import CONTENT_TYPE, multistatus, propstat_response, status_response
-from vfs.dav.proppatch import PropPatch
-from vfs.dav.xml import MAX_BODY_BYTES, empty_element
+from vfs.dav.multistatus import CONTENT_TYPE, mkcol_body, multistatus, status_response
+from vfs.dav.preconditions import require
+from vfs.dav.proppatch import Told, fault, grouped, outcome, set_dead
+from vfs.dav.xml import MAX_BODY_BYTES
 from vfs.errors import meaning
 from vfs.http.bad_request import BadRequest
-from vfs.http.conditions import Verdict
-from vfs.http.etags import make_etag
 from vfs.http.request import Request, Response
-from vfs.http.target import quote
 from vfs.state.base import StateStore
-from vfs.state.errors import StateError
+from vfs.state.errors import StateError, TooLarge, TooMany
 from vfs.tree.subtree import Failure
 from vfs.tree.tree import Tree
 
@@ -23,11 +19,10 @@ from vfs.tree.tree import Tree
 class Collections:
     """The handlers of MKCOL and DELETE. Stateless."""
 
-    def __init__(self, tree: Tree, store: StateStore, locks: Locks, properties: PropPatch) -> None:
+    def __init__(self, tree: Tree, store: StateStore, locks: Locks) -> None:
         self._tree = tree
         self._store = store
         self._locks = locks
-        self._properties = properties
 
     def mkcol(self, request: Request) -> Response:
         """Make one folder, with the properties of an extended MKCOL (RFC 5689) or not at all."""
@@ -37,31 +32,25 @@ class Collections:
             entry = self._tree.target(request.caller, request.path)
         except NotADirectory:
             raise _no_parent() from None
-        if request.conditions.verdict("MKCOL", exists=entry is not None) is not Verdict.PROCEED:
-            raise BadRequest(412, "The resource is not in the state that the request names.")
+        require(request, entry)
         if entry is not None:
             raise BadRequest(405, "Something is there already, and MKCOL replaces nothing.")
         self._locks.check(request, is_new=True)
-        refused = [change.name for change in changes if self._properties.fault(change)]
-        if refused:
-            failed = propstat_response(
-                quote(request.path),
-                [
-                    (403, [empty_element(name) for name in refused]),
-                    (424, [empty_element(c.name) for c in changes if c.name not in refused]),
-                ],
-            )
-            return Response(403, [("Content-Type", CONTENT_TYPE)], multistatus([failed]))
+        told = outcome(changes, {change.name: fault(change) for change in changes})
+        if any(status != 200 for status in told.values()):
+            return _refused(told)
         try:
             self._tree.mkdir(request.caller, request.path)
         except (NotFound, NotADirectory):
             raise _no_parent() from None
-        if changes:
-            try:
-                self._properties.apply(request.path, changes)
-            except StateError:
-                self._tree.remove(request.caller, request.path)
+        try:
+            if changes:
+                set_dead(self._store, request.path, changes)
+        except StateError as error:
+            self._tree.remove(request.caller, request.path)
+            if not isinstance(error, TooLarge | TooMany):
                 raise
+            return _refused(dict.fromkeys(told, 507))
         return Response(201, [])
 
     def delete(self, request: Request) -> Response:
@@ -70,40 +59,47 @@ class Collections:
         entry = self._tree.stat(request.caller, request.path)
         if entry.is_folder and depth != "infinity":
             raise BadRequest(400, "The Depth of a DELETE is infinity, or is left out.")
-        verdict = request.conditions.verdict(
-            "DELETE",
-            exists=True,
-            etag=None if entry.is_folder else make_etag(entry.version),
-            mtime_ns=entry.mtime_ns,
-        )
-        if verdict is not Verdict.PROCEED:
-            raise BadRequest(412, "The resource is not in the version that the request names.")
+        require(request, entry)
         lists = self._locks.judge(request)
         self._locks.demand(request, request.path, lists, membership=True)
-        is_conditional = request.conditions.if_match is not None or bool(lists)
+        conditions = request.conditions
+        is_conditional = (
+            conditions.if_match is not None
+            or conditions.if_unmodified_since is not None
+            or bool(lists)
+        )
         failures = self._tree.remove(
             request.caller,
             request.path,
             expect=entry.version if is_conditional and not entry.is_folder else None,
-            guard=self._locks.guard(request, request.path, lists),
+            guard=self._locks.guard(request, lists),
         )
-        if not failures:
-            self._store.drop_tree(request.path)
-            return Response(204, [])
-        return failures_response(failures)
+        return failures_response(request, failures, request.path) if failures else Response(204, [])
 
 
-def failures_response(failures: Iterable[Failure]) -> Response:
-    """Answer 207 with the members that were left as they were, and why."""
+def failures_response(request: Request, failures: list[Failure], *asked: str) -> Response:
+    """Answer 207 with the members that were left as they were, and why.
+
+    When it is the path that was `asked` for that a lock keeps, nothing happened: 423.
+    """
+    first = failures[0]
+    if len(failures) == 1 and first.path in asked and isinstance(first.error, Locked):
+        raise first.error.refusal()
     responses = (
         status_response(
-            quote(failure.path),
+            request.href(failure.path),
             423 if isinstance(failure.error, Locked) else meaning(failure.error).status,
             detail=failure.error.detail or failure.error.text,
         )
         for failure in failures
     )
     return Response(207, [("Content-Type", CONTENT_TYPE)], multistatus(responses))
+
+
+def _refused(told: Told) -> Response:
+    """Answer an extended MKCOL that made nothing, by the status of its worst property."""
+    status = next(status for status in told.values() if status != 424)
+    return Response(status, [("Content-Type", CONTENT_TYPE)], mkcol_body(grouped(told)))
 
 
 def _no_parent() -> BadRequest:

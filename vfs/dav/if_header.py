@@ -87,15 +87,16 @@ def tokens(lists: Collection[List]) -> frozenset[str]:
 
 
 def holds(
-    lists: Collection[List], state: Callable[[str | None], tuple[Collection[str], str | None]]
+    lists: Collection[List],
+    state: Callable[[str | None], tuple[Collection[str], Collection[str]]],
 ) -> bool:
-    """Tell whether one list holds. `state` gives the lock tokens and the entity tag of a path."""
+    """Tell whether one list holds. `state` gives the lock tokens and the entity tags of a path."""
     for each in lists:
         if each.foreign:
             continue
-        locks, etag = state(each.path)
+        locks, etags = state(each.path)
         if all(
-            (condition.token in locks if condition.token else condition.etag == etag)
+            (condition.token in locks if condition.token else condition.etag in etags)
             is not condition.negated
             for condition in each.conditions
         ):

@@ -7,7 +7,7 @@ from providers.errors import StorageError
 from vfs.auth.rights import Right
 from vfs.dav.bodies import DAV
 from vfs.dav.locks import lockdiscovery
-from vfs.dav.multistatus import BASIC, Value
+from vfs.dav.multistatus import BASIC, OURS, Value
 from vfs.dav.xml import Name, escape
 from vfs.http.request import Request
 from vfs.http.target import quote
@@ -21,9 +21,11 @@ QUOTA_AVAILABLE = Name(DAV, "quota-available-bytes")
 QUOTA_USED = Name(DAV, "quota-used-bytes")
 PRINCIPAL = Name(DAV, "current-user-principal")
 PRIVILEGES = Name(DAV, "current-user-privilege-set")
+STATE = Name(OURS, "state")
+"""Of a folder where a store is mounted: "live", or "down" while the store does not answer."""
 
 IN_ALL = (*BASIC, SUPPORTEDLOCK, LOCKDISCOVERY)
-"""What allprop gives: RFC 4331 and RFC 3744 leave their properties out of it."""
+"""What allprop gives: RFC 4331 and RFC 3744 leave their properties out of it, and so do we."""
 
 PRINCIPALS = "/.headgate-principals"
 """Where the hrefs of principals lie: a reserved name, so no file can be there."""
@@ -64,25 +66,26 @@ class Live:
             **BASIC,
             SUPPORTEDLOCK: lambda _path, _entry: _SUPPORTED,
             LOCKDISCOVERY: self._lockdiscovery,
-            QUOTA_AVAILABLE: lambda _path, entry: self._quota(entry)[1],
-            QUOTA_USED: lambda _path, entry: self._quota(entry)[0],
+            QUOTA_AVAILABLE: lambda path, entry: self._quota(path, entry)[1],
+            QUOTA_USED: lambda path, entry: self._quota(path, entry)[0],
             PRINCIPAL: lambda _path, _entry: self._principal(),
             PRIVILEGES: lambda path, _entry: self._privileges(path),
+            STATE: lambda path, _entry: self._state(path),
         }
 
     def _lockdiscovery(self, path: str, _entry: Entry) -> str:
         own = self.locks.get(path, [])
         if path == self._request.path:
-            return lockdiscovery(own)
-        return lockdiscovery([*own, *self._inherited]) if own or self._inherited else ""
+            return lockdiscovery(self._request, own)
+        return lockdiscovery(self._request, [*own, *self._inherited])
 
-    def _quota(self, entry: Entry) -> tuple[str | None, str | None]:
+    def _quota(self, path: str, entry: Entry) -> tuple[str | None, str | None]:
         """Return used and available bytes of the requested path's store, for folders.
 
-        Asked once a request. A store that does not say, or is down, has no such properties:
-        absent is better than wrong.
+        Asked once a request. A store that does not say, or is down, has no such properties, nor
+        has the folder of another mount: absent is better than wrong.
         """
-        if not entry.is_folder:
+        if not entry.is_folder or (path != self._request.path and path in self._tree.table.mounts):
             return None, None
         if self._usage is None:
             self._usage = (None, None)
@@ -94,6 +97,12 @@ class Live:
                 self._usage = (usage.used, usage.available)
         used, available = self._usage
         return None if used is None else str(used), None if available is None else str(available)
+
+    def _state(self, path: str) -> str | None:
+        mount = self._tree.table.mounts.get(path)
+        if mount is None:
+            return None
+        return "live" if mount.down_seconds is None else "down"
 
     def _principal(self) -> str:
         name = self._request.caller.name

@@ -2,24 +2,25 @@
 
 import math
 import re
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
 
 from providers.base import Entry
-from providers.errors import AlreadyExists, Denied, NotADirectory, NotFound, StorageError
+from providers.errors import AlreadyExists, Denied, NotADirectory, NotFound
 from vfs.auth.rights import Right
 from vfs.dav import if_header
 from vfs.dav.bodies import parse_lockinfo
 from vfs.dav.if_header import List, holds, parse_if
 from vfs.dav.multistatus import CONTENT_TYPE, multistatus, status_response
+from vfs.dav.preconditions import etag_of, require
 from vfs.dav.xml import MAX_BODY_BYTES
 from vfs.http.bad_request import BadRequest
-from vfs.http.conditions import Verdict
-from vfs.http.etags import make_etag
+from vfs.http.etags import variants
 from vfs.http.request import Request, Response
 from vfs.http.target import quote
 from vfs.state.base import Depth, LockRecord, Scope, StateStore
 from vfs.state.errors import LockConflict, NoSuchLock
+from vfs.state.limits import CONFLICTS_MAX
 from vfs.tree import paths
 from vfs.tree.subtree import Guard
 from vfs.tree.tree import Tree
@@ -28,9 +29,17 @@ _SECONDS = re.compile(r"second-(\d{1,10})", re.IGNORECASE)
 
 
 class Locked(Denied):
-    """A member that a lock keeps as it is."""
+    """A path that `locks` keep as it is."""
 
     text = "it is locked"
+
+    def __init__(self, path: str, locks: Sequence[LockRecord]) -> None:
+        super().__init__(path, detail="its lock was not submitted")
+        self.locks = locks
+
+    def refusal(self) -> BadRequest:
+        """Return the answer to a request for this very path."""
+        return _not_submitted(self.locks)
 
 
 def principal(request: Request) -> str:
@@ -47,13 +56,19 @@ class Locks:
 
     # What other methods ask
 
-    def check(self, request: Request, *, is_new: bool) -> None:
+    def check(self, request: Request, *, is_new: bool) -> Callable[[], None]:
         """Refuse a change of the request's path that a lock or the If header forbids.
 
-        `is_new` says that it will come into being, which is a change of its folder too.
+        `is_new` says that it will come into being, which is a change of its folder too. Returns
+        what asks for the locks once more: call it right before a change that took its time.
         """
         lists = self.judge(request)
-        self.demand(request, request.path, lists, membership=is_new)
+
+        def demand() -> None:
+            self.demand(request, request.path, lists, membership=is_new)
+
+        demand()
+        return demand
 
     def judge(self, request: Request) -> tuple[List, ...]:
         """Return the lists of the If header; BadRequest 412 when none of them holds."""
@@ -62,11 +77,11 @@ class Locks:
             return ()
         lists = parse_if(value, request.origins)
 
-        def state(path: str | None) -> tuple[set[str], str | None]:
+        def state(path: str | None) -> tuple[set[str], tuple[str, ...]]:
             place = path or request.path
-            entry = self._entry(request, place)
-            etag = make_etag(entry.version) if entry and not entry.is_folder else None
-            return {lock.token for lock in self._store.locks_on(place)}, etag
+            etag = etag_of(self._entry(request, place))
+            tokens = {lock.token for lock in self._store.locks_on(place)}
+            return tokens, () if etag is None else variants(etag)
 
         if not holds(lists, state):
             raise BadRequest(412, "No list of the If header holds.")
@@ -76,7 +91,7 @@ class Locks:
         self,
         request: Request,
         path: str,
-        lists: Iterable[List],
+        lists: Collection[List],
         *,
         membership: bool = False,
         beneath: bool = False,
@@ -85,57 +100,66 @@ class Locks:
 
         With `membership` also those on its folder itself, with `beneath` those on all it holds.
         """
-        if not self._store.any_locks():
+        store = self._store
+        if not store.any_locks():
             return
-        locks = self._store.locks_on(path)
+        missing = self._missing(request, path, store.locks_on(path), lists)
         if membership and path != paths.ROOT:
-            locks += [
-                lock for lock in self._store.locks_on(paths.parent(path)) if lock not in locks
-            ]
+            folder = paths.parent(path)
+            missing += self._missing(request, folder, store.locks_on(folder), lists)
         if beneath:
-            locks += [lock for lock in self._store.locks_beneath(path) if lock not in locks]
-        for lock in self._missing(request, locks, lists):
-            raise BadRequest(
-                423,
-                "It is locked.",
-                condition="lock-token-submitted",
-                hrefs=(quote(lock.path),),
-            )
+            locks = [*store.locks_on(path), *store.locks_beneath(path)]
+            missing += self._missing(request, path, locks, lists)
+        if missing:
+            raise _not_submitted(missing)
 
-    def guard(self, request: Request, path: str, lists: Iterable[List]) -> Guard | None:
-        """Return what keeps the locked members beneath `path` from being removed, if any is."""
-        if not self._store.any_locks():
-            return None
-        missing = self._missing(request, self._store.locks_beneath(path), lists)
-        if not missing:
-            return None
-        roots = {lock.path: lock for lock in missing}
+    def guard(self, request: Request, lists: Collection[List]) -> Guard:
+        """Return what keeps a path that is locked from being removed or replaced.
 
-        def refuse(member: str) -> None:
-            if member in roots:
-                raise Locked(member, detail="its lock was not submitted")
-            # A lock of depth infinity covers what is beneath; one of depth 0 on a folder covers
-            # its membership. The walk stops at the folder itself, so both are kept whole.
+        It asks anew for each path, so a lock that is granted while a folder is worked on counts.
+        A locked folder is kept whole: a lock of depth infinity covers its members, one of depth 0
+        its membership.
+        """
+
+        def refuse(path: str) -> None:
+            if self._store.any_locks():
+                locks = self._store.locks_on(path)
+                if missing := self._missing(request, path, locks, lists):
+                    raise Locked(path, missing)
 
         return refuse
 
+    @staticmethod
     def _missing(
-        self, request: Request, locks: Iterable[LockRecord], lists: Iterable[List]
+        request: Request, path: str, locks: Collection[LockRecord], lists: Collection[List]
     ) -> list[LockRecord]:
-        """Return the locks that are in the way because no token of theirs was submitted."""
-        submitted = if_header.tokens(tuple(lists))
+        """Return those of `locks` that are in the way since they were not submitted by their owner.
+
+        Of the shared locks that cover one place, `path` or beneath it, one is enough.
+        """
+        submitted = if_header.tokens(lists)
         who = principal(request)
-        shared: dict[str, list[LockRecord]] = {}
-        missing = []
-        for lock in locks:
-            if lock.scope is Scope.SHARED:
-                shared.setdefault(lock.path, []).append(lock)
-            elif lock.token not in submitted or lock.principal != who:
-                missing.append(lock)
-        return missing + [
-            together[0]
-            for together in shared.values()
-            if not any(lock.token in submitted and lock.principal == who for lock in together)
+        mine = {lock.token for lock in locks if lock.token in submitted and lock.principal == who}
+        shared = [lock for lock in locks if lock.scope is Scope.SHARED and lock.token in mine]
+        here = {lock.path for lock in shared}
+        downwards = {lock.path for lock in shared if lock.depth is Depth.INFINITY}
+
+        def is_open(place: str) -> bool:
+            above = place
+            while above != paths.ROOT:
+                above = paths.parent(above)
+                if above in downwards:
+                    return True
+            return place in here
+
+        return [
+            lock
+            for lock in locks
+            if lock.token not in mine
+            and not (
+                lock.scope is Scope.SHARED
+                and is_open(lock.path if paths.is_within(lock.path, path) else path)
+            )
         ]
 
     # LOCK
@@ -152,14 +176,9 @@ class Locks:
             raise BadRequest(400, "The Depth of a LOCK is 0 or infinity.")
         info = parse_lockinfo(body)
         entry = self._entry(request, request.path)
-        verdict = request.conditions.verdict(
-            "LOCK",
-            exists=entry is not None,
-            etag=make_etag(entry.version) if entry else None,
-            mtime_ns=entry.mtime_ns if entry else None,
-        )
-        if verdict is not Verdict.PROCEED:
-            raise BadRequest(412, "The resource is not in the version that the request names.")
+        if entry is None and request.target.is_folder:
+            raise BadRequest(405, "A name that ends in a slash is a folder; make it with MKCOL.")
+        require(request, entry)
         lists = self.judge(request)
         if entry is None:
             self._check_parent(request)
@@ -175,33 +194,16 @@ class Locks:
                 seconds=seconds,
             )
         except LockConflict as conflict:
-            return _conflict(request.path, conflict)
-        created = entry is None and self._make_empty(request, lock)
-        return _told(201 if created else 200, lock, self._store.locks_on(request.path))
-
-    def unlock(self, request: Request) -> Response:
-        """End a lock that covers the resource and is the caller's own."""
-        value = request.headers.get("lock-token", "").strip()
-        if not (value.startswith("<") and value.endswith(">")):
-            raise BadRequest(400, "Name the lock in a Lock-Token header, as <token>.")
-        self._tree.check(request.caller, request.path, Right.LOCK)
-        token = value[1:-1]
-        covering = [lock for lock in self._store.locks_on(request.path) if lock.token == token]
-        if not covering:
-            raise BadRequest(
-                409,
-                "No such lock covers this resource.",
-                condition="lock-token-matches-request-uri",
-            )
-        if covering[0].principal != principal(request):
-            raise BadRequest(403, "The lock belongs to somebody else.")
-        with suppress(NoSuchLock):
-            self._store.release(token)
-        return Response(204, [])
+            return _conflict(request, conflict)
+        created = self._make_empty(request, lock)
+        return _told(request, 201 if created else 200, lock, self._store.locks_on(request.path))
 
     def _refresh(self, request: Request, seconds: float | None) -> Response:
-        lists = parse_if(request.headers.get("if", ""), request.origins)
-        submitted = if_header.tokens(lists)
+        if "if" not in request.headers:
+            raise BadRequest(
+                400, "A LOCK without a body refreshes the lock that an If header names; send one."
+            )
+        submitted = if_header.tokens(self.judge(request))
         covering = [lock for lock in self._store.locks_on(request.path) if lock.token in submitted]
         if len(covering) != 1:
             raise BadRequest(
@@ -215,19 +217,24 @@ class Locks:
             raise BadRequest(
                 412, "The lock is gone.", condition="lock-token-matches-request-uri"
             ) from None
-        response = _told(200, lock, self._store.locks_on(request.path))
+        response = _told(request, 200, lock, self._store.locks_on(request.path))
         # RFC 4918, 9.10.2: a refresh has no Lock-Token header.
         headers = [header for header in response.headers if header[0] != "Lock-Token"]
         return response._replace(headers=headers)
 
     def _make_empty(self, request: Request, lock: LockRecord) -> bool:
-        """Put an empty file under a lock that was taken on a free name."""
+        """Put an empty file under a lock whose name is free; tell whether it was.
+
+        What was there before the lock may have gone: only from now on nobody takes it away.
+        """
         try:
+            if self._entry(request, request.path) is not None:
+                return False
             with self._tree.create(request.caller, request.path, overwrite=False) as writer:
                 writer.commit()
         except AlreadyExists:
             return False
-        except StorageError as error:
+        except BaseException as error:
             self._store.release(lock.token)
             if isinstance(error, NotFound | NotADirectory):
                 raise _no_parent() from None
@@ -246,20 +253,20 @@ class Locks:
             return None
 
 
-def lockdiscovery(locks: Iterable[LockRecord]) -> str:
-    """Return the inner XML of the lockdiscovery property."""
+def lockdiscovery(request: Request, locks: Iterable[LockRecord]) -> str:
+    """Return the inner XML of the lockdiscovery property, with hrefs as the request's are."""
     return "".join(
         "<D:activelock><D:locktype><D:write/></D:locktype>"
         f"<D:lockscope><D:{lock.scope}/></D:lockscope><D:depth>{lock.depth}</D:depth>"
         f"{lock.owner_xml}<D:timeout>Second-{lock.timeout_seconds}</D:timeout>"
         f"<D:locktoken><D:href>{lock.token}</D:href></D:locktoken>"
-        f"<D:lockroot><D:href>{quote(lock.path)}</D:href></D:lockroot></D:activelock>"
+        f"<D:lockroot><D:href>{request.href(lock.path)}</D:href></D:lockroot></D:activelock>"
         for lock in locks
     )
 
 
-def _told(status: int, lock: LockRecord, locks: list[LockRecord]) -> Response:
-    inner = lockdiscovery(locks if lock in locks else [lock, *locks])
+def _told(request: Request, status: int, lock: LockRecord, locks: list[LockRecord]) -> Response:
+    inner = lockdiscovery(request, locks if lock in locks else [lock, *locks])
     body = (
         '<?xml version="1.0" encoding="utf-8"?>\n'
         f'<D:prop xmlns:D="DAV:"><D:lockdiscovery>{inner}</D:lockdiscovery></D:prop>\n'
@@ -268,17 +275,33 @@ def _told(status: int, lock: LockRecord, locks: list[LockRecord]) -> Response:
     return Response(status, headers, body)
 
 
-def _conflict(path: str, conflict: LockConflict) -> Response:
+def _conflict(request: Request, conflict: LockConflict) -> Response:
     """Answer 423, or 207 where a member of the folder is what is locked (RFC 4918, 9.10.9)."""
+    path = request.path
     members = sorted({lock.path for lock in conflict.locks if lock.path != path})
     if not members or not all(paths.is_within(member, path) for member in members):
         roots = tuple(quote(lock.path) for lock in conflict.locks)
-        raise BadRequest(423, "It is locked.", condition="no-conflicting-lock", hrefs=roots)
+        raise BadRequest(
+            423,
+            "Another lock is in the way; wait until it ends.",
+            condition="no-conflicting-lock",
+            hrefs=roots,
+        )
     responses = [
-        *(status_response(quote(member), 423, detail="it is locked") for member in members),
-        status_response(quote(path), 424),
+        *(status_response(request.href(member), 423, detail="it is locked") for member in members),
+        status_response(request.href(path), 424),
     ]
     return Response(207, [("Content-Type", CONTENT_TYPE)], multistatus(responses))
+
+
+def _not_submitted(locks: Iterable[LockRecord]) -> BadRequest:
+    roots = dict.fromkeys(lock.path for lock in locks)
+    return BadRequest(
+        423,
+        "It is locked. Send the lock's token in an If header, or wait until the lock ends.",
+        condition="lock-token-submitted",
+        hrefs=tuple(map(quote, islice(roots, CONFLICTS_MAX))),
+    )
 
 
 def _timeout(value: str) -> float | None:

@@ -14,9 +14,12 @@ Value = Callable[[str, Entry], str | None]
 """Gives the inner XML of a property for a tree path and its entry, None where it has none."""
 
 CONTENT_TYPE = "application/xml; charset=utf-8"
+OURS = "https://headgate.dev/ns"
+"""The namespace of what no standard has."""
 
 _BLOCK_CHARACTERS = 64 * 1024
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">\n'
+_PROTECTED = "<D:error><D:cannot-modify-protected-property/></D:error>"
 _TAIL = "</D:multistatus>\n"
 
 
@@ -168,13 +171,16 @@ def propstat_response(href: str, groups: Iterable[tuple[int, Sequence[str]]]) ->
 
     A resource of which nothing is told still has its response, with an empty 200.
     """
-    parts = [
-        f"<D:propstat><D:prop>{''.join(properties)}</D:prop>{_status(status)}</D:propstat>"
-        for status, properties in groups
-        if properties
-    ]
-    body = "".join(parts) or f"<D:propstat><D:prop/>{_status(200)}</D:propstat>"
+    body = _propstats(groups) or f"<D:propstat><D:prop/>{_status(200)}</D:propstat>"
     return f"<D:response><D:href>{href}</D:href>{body}</D:response>\n"
+
+
+def mkcol_body(groups: Iterable[tuple[int, Sequence[str]]]) -> bytes:
+    """Return what RFC 5689 answers to an extended MKCOL whose properties were refused."""
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        f'<D:mkcol-response xmlns:D="DAV:">{_propstats(groups)}</D:mkcol-response>\n'
+    ).encode()
 
 
 def status_response(href: str, status: int, *, condition: str = "", detail: str = "") -> str:
@@ -184,13 +190,27 @@ def status_response(href: str, status: int, *, condition: str = "", detail: str 
     return f"<D:response><D:href>{href}</D:href>{_status(status)}{error}{text}</D:response>\n"
 
 
-def error_body(condition: str, hrefs: Iterable[str] = ()) -> bytes:
-    """Return the body of a refusal that names its DAV: precondition, with the hrefs concerned."""
+def error_body(condition: str, hrefs: Iterable[str] = (), *, detail: str = "") -> bytes:
+    """Return the body of a refusal that names its DAV: precondition, with the hrefs concerned.
+
+    `detail` says the same to people; programs skip an element that they do not know.
+    """
+    told = f'<H:detail xmlns:H="{OURS}">{escape(detail)}</H:detail>' if detail else ""
     inner = "".join(f"<D:href>{href}</D:href>" for href in hrefs)
     element = f"<D:{condition}>{inner}</D:{condition}>" if inner else f"<D:{condition}/>"
     return (
-        f'<?xml version="1.0" encoding="utf-8"?>\n<D:error xmlns:D="DAV:">{element}</D:error>\n'
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        f'<D:error xmlns:D="DAV:">{element}{told}</D:error>\n'
     ).encode()
+
+
+def _propstats(groups: Iterable[tuple[int, Sequence[str]]]) -> str:
+    return "".join(
+        f"<D:propstat><D:prop>{''.join(properties)}</D:prop>{_status(status)}"
+        f"{_PROTECTED if status == 403 else ''}</D:propstat>"
+        for status, properties in groups
+        if properties
+    )
 
 
 def _status(status: int) -> str:

@@ -56,7 +56,7 @@ class PropFind:
         dead = self._dead(request.path) if needs_dead else None
         if needs_locks:
             live.locks[request.path] = self._store.locks_on(request.path)
-        own = template.response(_href(request.path, entry), request.path, entry, dead)
+        own = template.response(href_of(request, request.path, entry), request.path, entry, dead)
         responses: Iterator[str] = iter((own,))
         if depth == "1" and entry.is_folder:
             try:
@@ -73,21 +73,21 @@ class PropFind:
             responses = chain(
                 responses,
                 chain.from_iterable(
-                    self._page(request.path, page, template, needs_dead=needs_dead)
-                    for page in pages
+                    self._page(request, page, template, needs_dead=needs_dead) for page in pages
                 ),
             )
         return Response(207, [("Content-Type", CONTENT_TYPE)], multistatus(responses))
 
     def _page(
-        self, folder: str, page: list[Entry], template: PropfindTemplate, *, needs_dead: bool
+        self, request: Request, page: list[Entry], template: PropfindTemplate, *, needs_dead: bool
     ) -> Iterator[str]:
         dead: dict[str, Dead] = {}
+        folder = request.path
         if needs_dead:
             found = self._store.properties_of_children(folder, [entry.name for entry in page])
             dead = {name: _named(properties) for name, properties in found.items()}
         prefix = "" if folder == paths.ROOT else folder
-        quoted = quote(prefix)
+        quoted = request.href(prefix)
         for entry in page:
             slash = "/" if entry.is_folder else ""
             yield template.response(
@@ -105,5 +105,7 @@ def _named(properties: dict[tuple[str, str], str]) -> Dead:
     return {Name(*name): xml for name, xml in properties.items()}
 
 
-def _href(path: str, entry: Entry) -> str:
-    return quote(path) if not entry.is_folder or path == paths.ROOT else f"{quote(path)}/"
+def href_of(request: Request, path: str, entry: Entry) -> str:
+    """Return the href of what stands at `path`: a folder's ends in a slash."""
+    href = request.href(path)
+    return f"{href}/" if entry.is_folder and path != paths.ROOT else href

@@ -5,22 +5,20 @@ from providers.errors import NotADirectory
 from vfs.dav.collections import failures_response
 from vfs.dav.if_header import List
 from vfs.dav.locks import Locks
+from vfs.dav.preconditions import require
 from vfs.http.bad_request import BadRequest
-from vfs.http.conditions import Verdict
-from vfs.http.etags import make_etag
 from vfs.http.request import Request, Response
 from vfs.http.target import parse_destination
-from vfs.state.base import StateStore
 from vfs.tree import paths
+from vfs.tree.relocation import Outcome
 from vfs.tree.tree import Tree
 
 
 class Transfers:
     """The handlers of COPY and MOVE. Stateless."""
 
-    def __init__(self, tree: Tree, store: StateStore, locks: Locks) -> None:
+    def __init__(self, tree: Tree, locks: Locks) -> None:
         self._tree = tree
-        self._store = store
         self._locks = locks
 
     def copy(self, request: Request) -> Response:
@@ -30,24 +28,15 @@ class Transfers:
             raise BadRequest(400, "The Depth of a COPY is 0 or infinity.")
         target = self._target(request)
         lists = self._begin(request, target)
-        shallow = depth == "0"
         outcome = self._tree.copy(
             request.caller,
             request.path,
             target,
-            overwrite=_overwrites(request),
-            shallow=shallow,
-            guard=self._locks.guard(request, target, lists),
+            overwrite=overwrites(request),
+            shallow=depth == "0",
+            guard=self._locks.guard(request, lists),
         )
-        if outcome.failures:
-            return failures_response(outcome.failures)
-        if shallow:
-            kept = self._store.properties(request.path)
-            there = self._store.properties(target)
-            self._store.set_properties(target, kept, set(there) - set(kept))
-        else:
-            self._store.copy_tree(request.path, target)
-        return Response(201 if outcome.created else 204, [])
+        return _told(request, target, outcome)
 
     def move(self, request: Request) -> Response:
         """Move a resource with its properties; locks on it die with the old name."""
@@ -60,13 +49,10 @@ class Transfers:
             request.caller,
             request.path,
             target,
-            overwrite=_overwrites(request),
-            guard=self._locks.guard(request, target, lists),
+            overwrite=overwrites(request),
+            guard=self._locks.guard(request, lists),
         )
-        if outcome.failures:
-            return failures_response(outcome.failures)
-        self._store.move_tree(request.path, target)
-        return Response(201 if outcome.created else 204, [])
+        return _told(request, target, outcome)
 
     def _target(self, request: Request) -> str:
         value = request.headers.get("destination")
@@ -80,14 +66,7 @@ class Transfers:
     def _begin(self, request: Request, target: str) -> tuple[List, ...]:
         """Ask everything that can refuse, before anything is touched."""
         entry = self._tree.stat(request.caller, request.path)
-        verdict = request.conditions.verdict(
-            request.method,
-            exists=True,
-            etag=None if entry.is_folder else make_etag(entry.version),
-            mtime_ns=entry.mtime_ns,
-        )
-        if verdict is not Verdict.PROCEED:
-            raise BadRequest(412, "The resource is not in the version that the request names.")
+        require(request, entry)
         lists = self._locks.judge(request)
         there = self._standing(request, target)
         if there is None:
@@ -104,7 +83,14 @@ class Transfers:
             return None
 
 
-def _overwrites(request: Request) -> bool:
+def _told(request: Request, target: str, outcome: Outcome) -> Response:
+    if outcome.failures:
+        return failures_response(request, outcome.failures, request.path, target)
+    return Response(201 if outcome.created else 204, [])
+
+
+def overwrites(request: Request) -> bool:
+    """Tell whether the request may replace what stands at its destination."""
     value = request.headers.get("overwrite", "T").upper()
     if value not in ("T", "F"):
         raise BadRequest(400, "Overwrite is T or F.")

@@ -76,6 +76,7 @@ class Gate:
         method = environ["REQUEST_METHOD"]
         if environ["PATH_INFO"] == READY_TARGET:
             return text_response(503, "stopping") if self.stopping else text_response(200, "ready")
+        prefix = ""
         try:
             handler = self._handlers.get(method)
             if handler is None:
@@ -84,10 +85,11 @@ class Gate:
             client = self._client(environ, headers)
             base = f"{client.scheme}://{client.host}"
             caller = Caller(address=client.address)
-            response = handler(Request(environ, headers, caller, (base, self._public)))
-            return _primed(response)
+            request = Request(environ, headers, caller, (base, self._public))
+            prefix = request.prefix
+            return _primed(handler(request))
         except BadRequest as error:
-            return _refused(error)
+            return _refused(error, prefix)
         except StorageError as error:
             return _failed(error)
         except StateError as error:
@@ -139,13 +141,15 @@ class _Primed:
             close()
 
 
-def _refused(error: BadRequest) -> Response:
+def _refused(error: BadRequest, prefix: str) -> Response:
     headers = list(error.headers)
     if error.status == 304:
         return Response(304, headers)
     if error.condition:
         headers.append(("Content-Type", CONTENT_TYPE))
-        return Response(error.status, headers, error_body(error.condition, error.hrefs))
+        hrefs = [prefix + href for href in error.hrefs]
+        body = error_body(error.condition, hrefs, detail=error.detail)
+        return Response(error.status, headers, body)
     return text_response(error.status, error.detail, headers)
 
 

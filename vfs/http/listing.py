@@ -21,8 +21,11 @@ _STYLE = (
     "h1{font-size:1.25rem;overflow-wrap:anywhere}"
     "table{border-collapse:collapse;width:100%}"
     "th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #8884}"
-    "td:first-child{overflow-wrap:anywhere;white-space:pre-wrap}"
-    "td:nth-child(2),th:nth-child(2){text-align:right;white-space:nowrap}"
+    "td:first-child{overflow-wrap:anywhere;white-space:pre-wrap;width:100%}"
+    "td:nth-child(n+2),th:nth-child(n+2)"
+    "{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;vertical-align:top}"
+    "a{text-decoration:none}a:hover,a:focus{text-decoration:underline}"
+    "tbody tr:hover{background:#8882}"
     "@media(max-width:40rem){td:nth-child(3),th:nth-child(3){display:none}}"
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -43,26 +46,26 @@ JSON_HEADERS = (
 )
 
 
-def html_listing(path: str, entries: Iterable[Entry]) -> Iterator[bytes]:
+def html_listing(path: str, entries: Iterable[Entry], *, prefix: str = "") -> Iterator[bytes]:
     """Yield the page of the folder at the tree path `path`, members in the order of `entries`.
 
-    Works without script. A name that is no UTF-8 is shown with replacement characters; its link
-    is exact.
+    Links begin with `prefix`, quoted. Works without script. A name that is no UTF-8 is shown with
+    replacement characters; its link is exact.
     """
-    return _blocks(_html(path, entries))
+    return _blocks(_html(path, entries, prefix))
 
 
-def json_listing(path: str, entries: Iterable[Entry]) -> Iterator[bytes]:
+def json_listing(path: str, entries: Iterable[Entry], *, prefix: str = "") -> Iterator[bytes]:
     """Yield `{"path", "href", "entries": [{"name", "href", "kind", "size", ...}]}`.
 
     JSON holds Unicode only, so a name that is no UTF-8 has replacement characters; `href` is exact.
     """
-    return _blocks(_json(path, entries))
+    return _blocks(_json(path, entries, prefix))
 
 
-def _html(path: str, entries: Iterable[Entry]) -> Iterator[str]:
+def _html(path: str, entries: Iterable[Entry], prefix: str) -> Iterator[str]:
     title = html.escape(_text(path))
-    base = _base(path)
+    base = prefix + _base(path)
     yield (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
@@ -71,8 +74,8 @@ def _html(path: str, entries: Iterable[Entry]) -> Iterator[str]:
         "<thead><tr><th>Name</th><th>Size</th><th>Modified (UTC)</th></tr></thead><tbody>\n"
     )
     if path != "/":
-        above = quote(path.rpartition("/")[0]) + "/"
-        yield f'<tr><td><a href="{above}">..</a></td><td></td><td></td></tr>\n'
+        above = prefix + quote(path.rpartition("/")[0]) + "/"
+        yield f'<tr><td><a href="{above}">↑ Up</a></td><td></td><td></td></tr>\n'
     for entry in entries:
         slash = "/" if entry.is_folder else ""
         size = (
@@ -89,8 +92,8 @@ def _html(path: str, entries: Iterable[Entry]) -> Iterator[str]:
     yield "</tbody></table></body></html>\n"
 
 
-def _json(path: str, entries: Iterable[Entry]) -> Iterator[str]:
-    base = _base(path)
+def _json(path: str, entries: Iterable[Entry], prefix: str) -> Iterator[str]:
+    base = prefix + _base(path)
     encode = msgspec.json.Encoder().encode
     yield f'{{"path":{encode(_text(path)).decode()},"href":"{base}","entries":[\n'
     separator = ""

@@ -11,9 +11,15 @@ from vfs.http.answer import FileSlice
 from vfs.http.bad_request import BadRequest
 from vfs.http.conditions import Verdict
 from vfs.http.dates import http_date
-from vfs.http.digests import digest_field, repr_digest_field, wanted_digests, wanted_repr_digests
+from vfs.http.digests import (
+    digest_field,
+    oc_algorithm,
+    repr_digest_field,
+    wanted_digests,
+    wanted_repr_digests,
+)
 from vfs.http.etags import make_etag
-from vfs.http.hasher import Hasher
+from vfs.http.hasher import DIGEST_BYTES, Hasher
 from vfs.http.listing import HTML_HEADERS, JSON_HEADERS, html_listing, json_listing
 from vfs.http.media_types import browser_headers, media_type
 from vfs.http.ranges import Multipart, Span, content_range, parse_range
@@ -52,6 +58,16 @@ class Reading:
             if not keep:
                 reader.close()
 
+    def recalculate(self, request: Request) -> Response:
+        """Answer a PATCH with X-Recalculate-Hash: the digest of the bytes as they are stored."""
+        algorithm = oc_algorithm(request.headers["x-recalculate-hash"])
+        if algorithm is None:
+            known = ", ".join(DIGEST_BYTES)
+            raise BadRequest(400, f"X-Recalculate-Hash names none of the algorithms {known}.")
+        with self._tree.open(request.caller, request.path) as reader:
+            digest = self._digest(request, reader, algorithm)
+        return Response(204, [("OC-Checksum", f"{algorithm.upper()}:{digest.hex()}")])
+
     def _folder(self, request: Request) -> Response:
         # Raises here, before a status is sent, when the folder cannot be listed.
         entries = self._tree.scandir(request.caller, request.path)
@@ -61,8 +77,14 @@ class Reading:
         chosen = accept.choose_media_type(request.headers.get("accept"), offers)
         vary = ("Vary", "Accept")
         if chosen == "application/json":
-            return Response(200, [*JSON_HEADERS, vary], json_listing(request.path, entries))
-        return Response(200, [*HTML_HEADERS, vary], html_listing(request.path, entries))
+            return Response(
+                200,
+                [*JSON_HEADERS, vary],
+                json_listing(request.path, entries, prefix=request.prefix),
+            )
+        return Response(
+            200, [*HTML_HEADERS, vary], html_listing(request.path, entries, prefix=request.prefix)
+        )
 
     def _file(self, request: Request, reader: Reader) -> Response:
         entry = reader.entry
@@ -94,7 +116,7 @@ class Reading:
         if coding:
             headers.append(("Content-Encoding", coding))
             if request.method == "HEAD":
-                return Response(200, headers)
+                return Response(200, headers, [])  # its length is known only once it is made
             return Response(200, headers, _Coded(reader, coding))
         spans = self._spans(request, etag, entry.size, entry.mtime_ns)
         if spans is None:

@@ -1,14 +1,15 @@
 """Request and Response: what every handler takes and gives."""
 
+import copy
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from vfs.auth.caller import Caller
 from vfs.http.bad_request import BadRequest
 from vfs.http.body import Body
 from vfs.http.conditions import Conditions, parse_conditions
 from vfs.http.environ import TARGET_KEY
-from vfs.http.target import Target, origin, parse_target
+from vfs.http.target import Target, origin, parse_target, quote
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -27,8 +28,9 @@ class Response(NamedTuple):
 class Request:
     """One request, parsed as far as every method needs it. Fixed but for its body.
 
-    `headers` has lower-case names. `origins` are the forms in which a Destination may name this
-    server. Raises BadRequest when target or conditions are malformed.
+    `headers` has lower-case names. `prefix` is what each href begins with, quoted. `origins` are
+    the forms in which a Destination may name this server. Raises BadRequest when
+    target or conditions are malformed.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Request:
         self._bases = bases
         self.target: Target = parse_target(environ[TARGET_KEY])
         self.path = self.target.path
+        self.prefix = quote(self.target.prefix)
         self.conditions: Conditions = parse_conditions(headers)
         self.body: Body = environ["wsgi.input"]
 
@@ -58,6 +61,16 @@ class Request:
     def has_body(self) -> bool:
         """Tell whether the head announced a body."""
         return "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"
+
+    def href(self, path: str) -> str:
+        """Return the href of a tree path, beneath the prefix that the client uses."""
+        return self.prefix + quote(path)
+
+    def at(self, target: Target) -> Self:
+        """Return the same request, directed at another target."""
+        other = copy.copy(self)
+        other.target, other.path = target, target.path
+        return other
 
     def small_body(self, limit: int) -> bytes:
         """Return the whole body; BadRequest 413 when it is longer than `limit`."""

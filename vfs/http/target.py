@@ -17,6 +17,11 @@ _NEEDS_NO_QUOTING = re.compile(r"[A-Za-z0-9/._~!$()*+,=:@-]*")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f#]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SLASHES = re.compile(r"//+")
+_ALIAS = re.compile(
+    r"(?P<prefix>/remote\.php/(?:webdav|dav/(?P<space>files|uploads)/(?P<user>[^/]+)))"
+    r"(?P<path>/.*)?",
+    re.DOTALL,
+)
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 _AUTHORITY = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~-]{1,253})(?::(?P<port>[0-9]{0,5}))?"
@@ -29,12 +34,19 @@ class Target(NamedTuple):
 
     `path` is the tree's: "/" or "/a/b". `is_folder` says that the client wrote a slash at the end.
     `query` is raw. `authority` is the host of an absolute target, "" if it had none.
+
+    Clients made for Nextcloud reach the namespace below `prefix`, and hrefs for them begin with it;
+    `path` is what follows. `user` is whom it names. With `is_upload` it holds uploads in parts, and
+    `path` is not the tree's.
     """
 
     path: str
     is_folder: bool
     query: str
     authority: str
+    prefix: str = ""
+    user: str = ""
+    is_upload: bool = False
 
 
 def parse_target(raw: str) -> Target:
@@ -57,7 +69,7 @@ def parse_target(raw: str) -> Target:
         if not raw.startswith("/"):
             raw = f"/{raw}"
     path, _, query = raw.partition("?")
-    return Target(*_tree_path(path), query, authority)
+    return _target(_tree_path(path), query, authority)
 
 
 def parse_destination(value: str, origins: Collection[str]) -> Target:
@@ -84,7 +96,12 @@ def parse_destination(value: str, origins: Collection[str]) -> Target:
             )
     if "?" in value:
         raise BadRequest(400, "Destination has a query; write a ? in a name as %3F.")
-    return Target(*_tree_path(value), "", authority)
+    target = _target(_tree_path(value), "", authority)
+    if target.is_upload:
+        raise BadRequest(
+            403, "Destination lies among the uploads, which take parts by PUT; name a file."
+        )
+    return target
 
 
 def origin(scheme: str, authority: str) -> str:
@@ -105,6 +122,22 @@ def quote(path: str) -> str:
     if _NEEDS_NO_QUOTING.fullmatch(path) is not None:
         return path
     return quote_from_bytes(path.encode("utf-8", "surrogateescape"), safe=_HREF_SAFE)
+
+
+def _target(place: tuple[str, bool], query: str, authority: str) -> Target:
+    path, is_folder = place
+    alias = _ALIAS.fullmatch(path) if path.startswith("/remote.php/") else None
+    if alias is None:
+        return Target(path, is_folder, query, authority)
+    return Target(
+        alias["path"] or "/",
+        is_folder,
+        query,
+        authority,
+        alias["prefix"],
+        alias["user"] or "",
+        alias["space"] == "uploads",
+    )
 
 
 def _check_length(raw: str) -> None:

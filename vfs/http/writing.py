@@ -20,11 +20,18 @@ BLOCK_BYTES = 1 << 20
 UPDATE_TYPE = "application/x-sabredav-partialupdate"
 
 
+Fill = Callable[[TreeWriter, UploadCheck | None], None]
+"""Writes a whole content, and shows it to the check if there is one."""
+
+
 class Locks(Protocol):
     """What an upload asks of the locks."""
 
-    def check(self, request: Request, *, is_new: bool) -> None:
-        """Raise when a lock or the If header forbids to write the request's path."""
+    def check(self, request: Request, *, is_new: bool) -> Callable[[], None]:
+        """Raise when a lock or the If header forbids to write the request's path.
+
+        Returns what asks for the locks once more.
+        """
 
 
 class Writing:
@@ -52,25 +59,44 @@ class Writing:
             return self._change(request, lambda _size: span)
         if request.target.is_folder:
             raise BadRequest(405, "A name that ends in a slash is a folder; make it with MKCOL.")
-        mtime = headers.get("x-oc-mtime")
+
+        def fill(writer: TreeWriter, check: UploadCheck | None) -> None:
+            while block := request.body.read(BLOCK_BYTES):
+                if check is not None:
+                    check.update(block)
+                writer.write(block)
+
+        return self.store(request, fill, UploadCheck.from_headers(headers), size)
+
+    def store(
+        self,
+        request: Request,
+        fill: Fill,
+        check: UploadCheck | None,
+        size: int | None,
+        *,
+        overwrite: bool = True,
+    ) -> Response:
+        """Store what `fill` writes as the file, after all that can refuse it was asked."""
+        mtime = request.headers.get("x-oc-mtime")
         mtime_ns = None if mtime is None else parse_unix_time("X-OC-Mtime", mtime)
-        check = UploadCheck.from_headers(headers)
         entry = self._existing(request)
-        self._judge(request, entry)
+        demand_locks = self._judge(request, entry)
+        if entry is not None and not overwrite:
+            raise BadRequest(412, "Something is there already, and Overwrite is F.")
         expect = entry.version if entry is not None and _is_conditional(request) else None
-        overwrite = entry is not None or request.conditions.if_none_match is None
+        overwrite = entry is not None or (overwrite and request.conditions.if_none_match is None)
         writer = self._opened(
             lambda: self._tree.create(
                 request.caller, request.path, overwrite=overwrite, expect=expect, size_hint=size
             )
         )
         with writer:
-            while block := request.body.read(BLOCK_BYTES):
-                if check is not None:
-                    check.update(block)
-                writer.write(block)
+            fill(writer, check)
             if check is not None:
                 check.verify()
+            # Somebody may have been granted a lock while the body came in.
+            demand_locks()
             stored = writer.commit()
         answer = []
         if mtime_ns is not None and self._tree.capabilities(request.path).set_mtime:
@@ -96,7 +122,7 @@ class Writing:
     def _change(self, request: Request, place: Callable[[int], Span]) -> Response:
         check = UploadCheck.from_headers(request.headers, partial=True)
         entry = self._existing(request)
-        self._judge(request, entry)
+        demand_locks = self._judge(request, entry)
         if entry is None:
             raise NotFound(request.path, detail="a part needs a file to be part of")
         if not self._tree.capabilities(request.path).modify:
@@ -124,6 +150,8 @@ class Writing:
                 raise BadRequest(400, "The body is not as long as the range that it is for.")
             if check is not None:
                 check.verify()
+            # Somebody may have been granted a lock while the body came in.
+            demand_locks()
             stored = writer.commit()
         return _stored(stored, [], created=False)
 
@@ -136,7 +164,7 @@ class Writing:
             raise IsADirectory(request.path, detail="a folder cannot be written; name a file")
         return entry
 
-    def _judge(self, request: Request, entry: Entry | None) -> None:
+    def _judge(self, request: Request, entry: Entry | None) -> Callable[[], None]:
         verdict = request.conditions.verdict(
             request.method,
             exists=entry is not None,
@@ -145,7 +173,7 @@ class Writing:
         )
         if verdict is not Verdict.PROCEED:
             raise BadRequest(412, "The file is not in the version that the request names.")
-        self._locks.check(request, is_new=entry is None)
+        return self._locks.check(request, is_new=entry is None)
 
     def _opened(self, start: Callable[[], TreeWriter]) -> TreeWriter:
         try:

@@ -11,7 +11,7 @@ clients and are only ever values. Every failure is a leaf of `errors.StateError`
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Self, TypeAlias
 
 import msgspec
@@ -177,11 +177,26 @@ class StateStore(ABC):
         Raises TooLarge or TooMany beyond `limits`, and then nothing has changed.
         """
 
-    # Whole trees: the caller has done it to the files, and tells.
+    # Whole trees: the caller has done it to the files, and tells. `vfs.state.follower` does.
 
     @abstractmethod
     def drop_tree(self, path: str) -> None:
         """Forget properties and locks of `path` and of all beneath: it was deleted."""
+
+    @abstractmethod
+    def drop_properties(self, path: str) -> None:
+        """Forget the properties of `path` and of all beneath: it is new. Cheap if there are none.
+
+        Locks stay: a name may be locked before something is put there.
+        """
+
+    @abstractmethod
+    def prune(self, path: str, exists: Callable[[str], bool]) -> None:
+        """Forget properties and locks of each path, `path` or beneath, that `exists` denies.
+
+        `exists` is asked in no transaction and may be slow. Each page of paths is dropped by
+        itself, so this alone of all methods may do a part and then fail.
+        """
 
     @abstractmethod
     def move_tree(self, source: str, target: str) -> None:
@@ -193,11 +208,12 @@ class StateStore(ABC):
         """
 
     @abstractmethod
-    def copy_tree(self, source: str, target: str) -> None:
+    def copy_tree(self, source: str, target: str, *, shallow: bool = False) -> None:
         """Copy the properties of `source` and of all beneath to `target`: it was copied.
 
-        Those that `target` had are gone. Locks are never copied; beneath the target they die, one
-        on `target` itself stays. Raises Invalid when one path is beneath the other.
+        `shallow` copies those of `source` alone. Those that `target` had are gone, in any depth.
+        Locks are never copied; beneath the target they die, one on `target` itself stays. Raises
+        Invalid when one path is beneath the other.
         """
 
     # Uploads in parts. A session survives the process, not its target's fate: it is by itself.

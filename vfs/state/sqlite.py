@@ -4,7 +4,8 @@ All user text is bound as a value; no statement is ever put together from it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from vfs.state import keys
@@ -39,6 +40,29 @@ SELECT
 FROM property
 WHERE (folder = :folder AND name = :name) OR folder = :key OR (folder >= :low AND folder < :high)
 """
+_COPY_OWN_PROPERTIES = """
+INSERT INTO property
+SELECT :new_folder, :new_name, namespace, local_name, value
+FROM property
+WHERE folder = :folder AND name = :name
+"""
+_HAS_PROPERTIES = """
+SELECT 1 FROM property
+WHERE (folder = :folder AND name = :name) OR folder = :key OR (folder >= :low AND folder < :high)
+LIMIT 1
+"""
+_PRUNE_PAGE = 500
+# The resource itself is looked at apart from this: it is a member of another folder.
+_MEMBERS_WITH_PROPERTIES = """
+SELECT DISTINCT folder, name FROM property
+WHERE (folder = :key OR (folder >= :low AND folder < :high)) AND name <> x''
+  AND (folder, name) > (:after_folder, :after_name)
+ORDER BY folder, name LIMIT :page
+"""
+_LOCKED_BENEATH = """
+SELECT DISTINCT path FROM lock
+WHERE path >= :low AND path < :high AND path > :after ORDER BY path LIMIT :page
+"""
 
 
 class SqliteStore(SqliteLocks, SqliteProperties, SqliteUploads):
@@ -70,6 +94,65 @@ class SqliteStore(SqliteLocks, SqliteProperties, SqliteUploads):
             connection.execute(_DROP_PROPERTIES, tree)
             connection.execute(_DROP_LOCKS, tree)
 
+    def drop_properties(self, path: str) -> None:
+        tree = _tree(keys.key(path))
+        with self._lend.read() as connection:
+            if connection.execute(_HAS_PROPERTIES, tree).fetchone() is None:
+                return
+        with self._lend.write() as connection:
+            connection.execute(_DROP_PROPERTIES, tree)
+
+    def prune(self, path: str, exists: Callable[[str], bool]) -> None:
+        top = keys.key(path)
+        for page in chain([[top]], self._with_properties(top), self._locked(top)):
+            gone = [key for key in page if not exists(keys.path_of(key))]
+            if gone:
+                with self._lend.write() as connection:
+                    connection.executemany(
+                        "DELETE FROM property WHERE folder = ? AND name = ?",
+                        [keys.split(key) for key in gone],
+                    )
+                    connection.executemany(
+                        "DELETE FROM lock WHERE path = ?", [(key,) for key in gone]
+                    )
+
+    def _with_properties(self, top: bytes) -> Iterator[list[bytes]]:
+        """Yield, page by page, the keys beneath `top` that have properties."""
+        low, high = keys.beneath(top)
+        folder, name = b"", b""
+        while True:
+            with self._lend.read() as connection:
+                rows = connection.execute(
+                    _MEMBERS_WITH_PROPERTIES,
+                    {
+                        "key": top,
+                        "low": low,
+                        "high": high,
+                        "after_folder": folder,
+                        "after_name": name,
+                        "page": _PRUNE_PAGE,
+                    },
+                ).fetchall()
+            if not rows:
+                return
+            yield [folder + b"/" + name for folder, name in rows]
+            folder, name = rows[-1]
+
+    def _locked(self, top: bytes) -> Iterator[list[bytes]]:
+        """Yield, page by page, the keys beneath `top` that have locks."""
+        low, high = keys.beneath(top)
+        after = b""
+        while True:
+            with self._lend.read() as connection:
+                rows = connection.execute(
+                    _LOCKED_BENEATH,
+                    {"low": low, "high": high, "after": after, "page": _PRUNE_PAGE},
+                ).fetchall()
+            if not rows:
+                return
+            yield [key for (key,) in rows]
+            after = rows[-1][0]
+
     def move_tree(self, source: str, target: str) -> None:
         old, new = _apart(source, target)
         with self._lend.write() as connection:
@@ -78,12 +161,13 @@ class SqliteStore(SqliteLocks, SqliteProperties, SqliteUploads):
             connection.execute(_DROP_LOCKS, _tree(old))
             connection.execute(_MOVE_PROPERTIES, _tree(old, new))
 
-    def copy_tree(self, source: str, target: str) -> None:
+    def copy_tree(self, source: str, target: str, *, shallow: bool = False) -> None:
         old, new = _apart(source, target)
         with self._lend.write() as connection:
             connection.execute(_DROP_PROPERTIES, _tree(new))
             connection.execute(_DROP_LOCKS_BENEATH, _tree(new))
-            connection.execute(_COPY_PROPERTIES, _tree(old, new))
+            copied = _COPY_OWN_PROPERTIES if shallow else _COPY_PROPERTIES
+            connection.execute(copied, _tree(old, new))
 
 
 def _apart(source: str, target: str) -> tuple[bytes, bytes]:

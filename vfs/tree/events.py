@@ -18,20 +18,24 @@ class Happening(enum.StrEnum):
     CREATED = "created"
     CHANGED = "changed"
     REMOVED = "removed"
+    COPIED = "copied"
     MOVED = "moved"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One change that has taken place.
 
-    `path` is where; for MOVED it is the old path and `target` the new one. Removing or moving a
-    folder is one event that stands for everything beneath. `entry` is what is there now.
+    `path` is where; for COPIED and MOVED it is the source and `target` where it went. One event on
+    a folder stands for everything beneath, unless it is `shallow`. A `partial` one left some
+    members as they were: who must know which asks the tree. `entry` is what is there now.
     """
 
     happening: Happening
     path: str
     caller: Caller
     target: str | None = None
+    shallow: bool = False
+    partial: bool = False
     entry: Entry | None = None
 
 

@@ -1,4 +1,4 @@
-"""Readers and writers as the tree hands them out."""
+"""Readers and writers as the tree hands them out: made by `Replica.hand_out`, counted out here."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,6 @@ class TreeReader(Reader):
         self._replica = replica
         self._path = path
         self._open = True
-        replica.acquire()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Read through the breaker."""
@@ -52,7 +51,7 @@ class TreeWriter(Writer):
         path: str,
         *,
         created: bool,
-        committed: Callable[[Entry], None],
+        committed: Callable[[Entry], None] | None = None,
     ) -> None:
         self.created = created
         self._writer = writer
@@ -60,7 +59,6 @@ class TreeWriter(Writer):
         self._path = path
         self._committed = committed
         self._open = True
-        replica.acquire()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write through the breaker."""
@@ -84,7 +82,8 @@ class TreeWriter(Writer):
             entry = self._replica.call(self._path, self._writer.commit)
         finally:
             self._close()
-        self._committed(entry)
+        if self._committed is not None:
+            self._committed(entry)
         return entry
 
     def abort(self) -> None:

@@ -35,6 +35,7 @@ class Breaker:
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._open_until: float | None = None
         self._probing = False
+        self._round = 0
         self._down_since: float | None = None
 
     @property
@@ -43,8 +44,11 @@ class Breaker:
         since = self._down_since
         return None if since is None else self._clock() - since
 
-    def enter(self) -> None:
-        """Count a call in; raise Unavailable, with the time to wait, when it should not be made."""
+    def enter(self) -> int:
+        """Count a call in and return its round, for `leave`.
+
+        Raises Unavailable, with the time to wait, when the call should not be made.
+        """
         with self._lock:
             if self._open_until is not None:
                 wait = self._open_until - self._clock()
@@ -54,22 +58,29 @@ class Breaker:
                         retry_after_seconds=max(wait, 1.0),
                     )
                 self._probing = True
+                self._round += 1
             elif self._calls >= self._calls_at_once:
                 raise Unavailable(
                     detail=f"{self._calls} calls to it are waiting already",
                     retry_after_seconds=FIRST_PAUSE_SECONDS,
                 )
             self._calls += 1
+            return self._round
 
-    def leave(self, error: StorageError | None = None) -> None:
-        """Count a call out, with the error it ended in. Only a store that is down counts."""
+    def leave(self, entered: int, error: StorageError | None = None) -> None:
+        """Count a call out, with the error it ended in. Only a store that is down counts.
+
+        A call that began before the breaker opened, or before a later probe, tells nothing of now
+        when it fails: only the probe decides how long the pause is.
+        """
         failed = isinstance(error, Unavailable | TimedOut)
         with self._lock:
             self._calls -= 1
-            if failed:
+            if not failed:
+                if self._failures:
+                    self._succeed()
+            elif entered == self._round and (self._open_until is None or self._probing):
                 self._fail()
-            elif self._failures:
-                self._succeed()
 
     def _fail(self) -> None:
         self._failures += 1

@@ -33,7 +33,7 @@ class Replica:
 
         `path` is the tree path that an error is reported for.
         """
-        self.breaker.enter()
+        entered = self.breaker.enter()
         self.acquire()
         failure: StorageError | None = None
         try:
@@ -42,8 +42,22 @@ class Replica:
             failure = error.at(provider=self.provider.name, operation=function.__name__, path=path)
             raise
         finally:
-            self.breaker.leave(failure)
+            self.breaker.leave(entered, failure)
             self.release()
+
+    def hand_out(
+        self, path: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call as `call` does, and count a user in for what is returned: who closes it, releases.
+
+        It is counted before the call, so that no reload closes the provider in between.
+        """
+        self.acquire()
+        try:
+            return self.call(path, function, *args, **kwargs)
+        except BaseException:
+            self.release()
+            raise
 
     def acquire(self) -> None:
         """Count a user in: a call, a reader, a writer or a listing under way."""

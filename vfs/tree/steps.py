@@ -4,6 +4,7 @@ Here a path finds its mount and the mount's store does the work, under its break
 checked: only the tree and its walks call this, after they have checked.
 """
 
+import contextlib
 from collections.abc import Iterator
 from itertools import chain, islice
 
@@ -17,11 +18,12 @@ from providers.errors import (
     NotADirectory,
     NotFound,
     ReadOnly,
+    StorageError,
     TimedOut,
     Unavailable,
 )
 from vfs.tree import paths
-from vfs.tree.handles import TreeReader
+from vfs.tree.handles import TreeReader, TreeWriter
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.transfer import pour, same_bytes
 
@@ -34,6 +36,20 @@ class Steps:
 
     def __init__(self, table: MountTable) -> None:
         self.table = table
+
+    @contextlib.contextmanager
+    def held(self, *within: str) -> Iterator[None]:
+        """Keep the stores at and beneath these paths from being closed between two steps."""
+        mounts = [mount for path in within for mount in self.table.within(path)]
+        mounts += [mount for path in within if (mount := self.table.find(path)[0]) is not None]
+        replicas = [replica for mount in mounts for replica in mount.replicas]
+        for replica in replicas:
+            replica.acquire()
+        try:
+            yield
+        finally:
+            for replica in replicas:
+                replica.release()
 
     def stat(self, path: str) -> Entry:
         """Return the entry at `path`. A mount whose store is down is still a folder."""
@@ -76,7 +92,7 @@ class Steps:
         mount, below = self.find(path)
 
         def start(replica: Replica) -> Reader:
-            return TreeReader(replica.call(path, replica.provider.open, below), replica, path)
+            return TreeReader(replica.hand_out(path, replica.provider.open, below), replica, path)
 
         return mount.read(path, start)
 
@@ -95,7 +111,9 @@ class Steps:
             raise Denied(path, detail="mounts are changed in the configuration only")
         mount, below = self.table.find(path)
         if mount is None:
-            raise ReadOnly(path, detail="no store is mounted here")
+            raise ReadOnly(
+                path, detail="no store is mounted here; use a folder that the root lists"
+            )
         return mount.writable(path), below
 
     def refuse_mounts(self, path: str) -> None:
@@ -139,13 +157,14 @@ class Steps:
         if mount.primary is replica and provider.capabilities.copy:
             replica.call(target, provider.copy, source_below, below, overwrite=True)
             return
-        with (
-            self.open(source) as reader,
-            replica.call(target, provider.create, below, size_hint=reader.entry.size) as writer,
-        ):
-            pour(reader, writer)
+        with self.open(source) as reader:
+            made = replica.hand_out(target, provider.create, below, size_hint=reader.entry.size)
+            with TreeWriter(made, replica, target, created=False) as writer:
+                pour(reader, writer)
         if provider.capabilities.set_mtime:
-            replica.call(target, provider.set_mtime, below, reader.entry.mtime_ns)
+            # The copy stands, with all its bytes: a time that is refused does not undo it.
+            with contextlib.suppress(StorageError):
+                replica.call(target, provider.set_mtime, below, reader.entry.mtime_ns)
 
     def remove_copied(self, source: str, target: str) -> None:
         """Remove a file once its copy at `target` has proved equal, byte by byte."""

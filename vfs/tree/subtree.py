@@ -75,6 +75,16 @@ def remove(
     return failures
 
 
+def remove_file(
+    steps: Steps, path: str, *, expect: str | None = None, guard: Guard | None = None
+) -> list[Failure]:
+    """Remove one file; return that it stayed when `guard` keeps it. Raises what the store does."""
+    failures: list[Failure] = []
+    if guard is None or _try(failures, path, guard, path):
+        steps.remove_file(path, expect=expect)
+    return failures
+
+
 def copy(steps: Steps, source: str, target: str, guard: Guard | None = None) -> list[Failure]:
     """Copy the folder at `source`, with all it holds, to `target`; return what was not copied.
 

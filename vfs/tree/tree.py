@@ -7,15 +7,14 @@ the provider and emits an event.
 
 from collections.abc import Iterator
 
-import msgspec
-
 from providers.base import Capabilities, Entry, Reader, Usage, Writer
 from providers.errors import (
     AlreadyExists,
     Changed,
-    InvalidPath,
     IsADirectory,
+    NotADirectory,
     NotFound,
+    StorageError,
 )
 from vfs.auth.caller import Caller
 from vfs.auth.rights import Right, Rights
@@ -23,15 +22,9 @@ from vfs.tree import paths, subtree
 from vfs.tree.events import Event, Events, Happening
 from vfs.tree.handles import TreeWriter
 from vfs.tree.mounts import MountTable, Replica
+from vfs.tree.relocation import Outcome, Relocation
 from vfs.tree.steps import Steps
 from vfs.tree.subtree import Failure, Guard
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What a copy or rename did: whether the target is new, and which members it left out."""
-
-    created: bool
-    failures: list[Failure]
 
 
 class Tree:
@@ -66,7 +59,10 @@ class Tree:
         rights = self._rights
         if not rights.leads_somewhere(caller, path):
             rights.check(caller, path, Right.LIST, Right.READ)
-        return self._steps.stat(path)
+        try:
+            return self._steps.stat(path)
+        except NotADirectory as error:
+            raise _beneath_a_file(path) from error
 
     def scandir(self, caller: Caller, path: str) -> Iterator[Entry]:
         """Yield the members of a folder that `caller` may see, in constant memory.
@@ -90,7 +86,10 @@ class Tree:
         """Return a reader of the file's present version."""
         path = paths.parse(path)
         self._rights.check(caller, path, Right.READ)
-        return self._steps.open(path)
+        try:
+            return self._steps.open(path)
+        except NotADirectory as error:
+            raise _beneath_a_file(path) from error
 
     def checksum(
         self, caller: Caller, path: str, algorithm: str, *, expect: str | None = None
@@ -136,8 +135,27 @@ class Tree:
             return None
 
     def check(self, caller: Caller, path: str, right: Right) -> None:
-        """Raise Denied unless `caller` has `right` at `path`: for what changes no store."""
-        self._rights.check(caller, paths.parse(path), right)
+        """Raise Denied unless `caller` has `right` at `path`, ReadOnly where a mount is.
+
+        For changes that reach no store: locks, and properties of the client's own.
+        """
+        path = paths.parse(path)
+        self._rights.check(caller, path, right)
+        mount, _ = self._steps.table.find(path)
+        if mount is not None:
+            mount.writable(path)
+
+    def exists(self, path: str) -> bool:
+        """Tell whether the store that takes changes has something at `path`; True if it is silent.
+
+        For the gateway's own work: no right is asked, so no answer may go to a client.
+        """
+        try:
+            return self._steps.existing(path) is not None
+        except NotADirectory:
+            return False
+        except StorageError:
+            return True
 
     # Changing
 
@@ -175,7 +193,7 @@ class Tree:
             overwrite = False
         elif entry is not None and expect is None and not rights.allows(caller, path, Right.CREATE):
             expect = entry.version
-        writer = replica.call(
+        writer = replica.hand_out(
             path,
             replica.provider.create,
             below,
@@ -190,7 +208,7 @@ class Tree:
         path = paths.parse(path)
         self._rights.check(caller, path, Right.MODIFY)
         replica, below = self._steps.changeable(path)
-        writer = replica.call(path, replica.provider.modify, below, expect=expect)
+        writer = replica.hand_out(path, replica.provider.modify, below, expect=expect)
         return self._writer(caller, writer, replica, path, created=False)
 
     def mkdir(self, caller: Caller, path: str) -> Entry:
@@ -218,13 +236,18 @@ class Tree:
         """
         path = paths.parse(path)
         self._rights.check(caller, path, Right.DELETE)
-        self._steps.changeable(path)
-        self._steps.refuse_mounts(path)
-        entry = self._steps.stat(path)
-        if expect is not None and entry.version != expect:
-            raise Changed(path)
-        failures = self._remove(path, entry, expect, guard)
-        self._emit(Happening.CHANGED if failures else Happening.REMOVED, path, caller)
+        steps = self._steps
+        steps.changeable(path)
+        steps.refuse_mounts(path)
+        with steps.held(path):
+            entry = steps.stat(path)
+            if expect is not None and entry.version != expect:
+                raise Changed(path)
+            if entry.is_folder:
+                failures = subtree.remove(steps, path, guard=guard)
+            else:
+                failures = subtree.remove_file(steps, path, expect=expect, guard=guard)
+        self._emit(Happening.REMOVED, path, caller, partial=bool(failures))
         return failures
 
     def set_mtime(self, caller: Caller, path: str, mtime_ns: int) -> Entry:
@@ -250,19 +273,16 @@ class Tree:
 
         A file at `target` stays until its successor is whole; a folder there is removed first.
         """
-        source, target = paths.parse(source), paths.parse(target)
-        self._rights.check(caller, source, Right.READ)
-        entry, there = self._begin(caller, source, target, overwrite=overwrite)
-        failures = self._clear(target, there, entry, guard)
-        if not failures:
-            if not entry.is_folder:
-                self._steps.copy_file(source, target)
-            elif shallow:
-                self._steps.make_folder(target)
-            else:
-                failures = subtree.copy(self._steps, source, target, guard)
-        self._emit(Happening.CHANGED if there else Happening.CREATED, target, caller)
-        return Outcome(there is None, failures)
+        return Relocation(
+            self._steps,
+            self._rights,
+            self.events,
+            caller,
+            source=source,
+            target=target,
+            overwrite=overwrite,
+            guard=guard,
+        ).copy(shallow=shallow)
 
     def rename(
         self,
@@ -278,30 +298,16 @@ class Tree:
         Inside a store that can it is one step. Otherwise everything is copied first; then each
         file is compared with its copy and only then removed. What fails keeps its source.
         """
-        source, target = paths.parse(source), paths.parse(target)
-        self._rights.check(caller, source, Right.READ)
-        self._rights.check(caller, source, Right.DELETE)
-        origin, below = self._steps.changeable(source)
-        self._steps.refuse_mounts(source)
-        entry, there = self._begin(caller, source, target, overwrite=overwrite)
-        failures = self._clear(target, there, entry, guard)
-        if not failures:
-            goal, goal_below = self._steps.changeable(target)
-            if origin is goal and origin.provider.capabilities.rename:
-                origin.call(source, origin.provider.rename, below, goal_below, overwrite=overwrite)
-            elif entry.is_folder:
-                failures = subtree.copy(self._steps, source, target, guard)
-                if not failures:
-                    failures = subtree.remove(self._steps, source, copied_to=target)
-            else:
-                self._steps.copy_file(source, target)
-                self._steps.remove_copied(source, target)
-        if failures:
-            self._emit(Happening.CHANGED, source, caller)
-            self._emit(Happening.CHANGED, target, caller)
-        else:
-            self._emit(Happening.MOVED, source, caller, target=target)
-        return Outcome(there is None, failures)
+        return Relocation(
+            self._steps,
+            self._rights,
+            self.events,
+            caller,
+            source=source,
+            target=target,
+            overwrite=overwrite,
+            guard=guard,
+        ).rename()
 
     # Shared by several operations
 
@@ -315,56 +321,19 @@ class Tree:
 
         return TreeWriter(writer, replica, path, created=created, committed=committed)
 
-    def _begin(
-        self, caller: Caller, source: str, target: str, *, overwrite: bool
-    ) -> tuple[Entry, Entry | None]:
-        """Check both ends of a copy or rename; return what is at the source and at the target."""
-        if paths.is_within(target, source) or paths.is_within(source, target):
-            raise InvalidPath(target, detail=f"source and target overlap: {source!r}")
-        steps, rights = self._steps, self._rights
-        rights.check(caller, target, Right.CREATE, Right.MODIFY)
-        steps.changeable(target)
-        steps.refuse_mounts(target)
-        entry = steps.stat(source)
-        there = steps.existing(target)
-        if there is None:
-            rights.check(caller, target, Right.CREATE)
-            paths.check_new(target)
-            return entry, None
-        if not overwrite:
-            raise AlreadyExists(target)
-        rights.check(caller, target, Right.MODIFY)
-        if there.is_folder or entry.is_folder:
-            rights.check(caller, target, Right.DELETE)
-        return entry, there
-
-    def _clear(
-        self, target: str, there: Entry | None, source: Entry, guard: Guard | None
-    ) -> list[Failure]:
-        """Remove what stands at `target`, unless a file will replace it in one step."""
-        if there is None or not (there.is_folder or source.is_folder):
-            return []
-        return self._remove(target, there, None, guard)
-
-    def _remove(
-        self, path: str, entry: Entry, expect: str | None, guard: Guard | None
-    ) -> list[Failure]:
-        if entry.is_folder:
-            return subtree.remove(self._steps, path, guard=guard)
-        if guard is not None:
-            guard(path)
-        self._steps.remove_file(path, expect=expect)
-        return []
-
     def _emit(
         self,
         happening: Happening,
         path: str,
         caller: Caller,
         *,
-        target: str | None = None,
         entry: Entry | None = None,
+        partial: bool = False,
     ) -> None:
         self.events.emit(
-            Event(happening=happening, path=path, caller=caller, target=target, entry=entry)
+            Event(happening=happening, path=path, caller=caller, entry=entry, partial=partial)
         )
+
+
+def _beneath_a_file(path: str) -> NotFound:
+    return NotFound(path, detail="a file stands where a folder would have to be")

@@ -12,7 +12,7 @@ class Davix(Stateless):
     def _davix(
         self, verb: str, *arguments: str | Path, accept: frozenset[int] = frozenset({0})
     ) -> str:
-        argv: list[str | Path] = [find(f"davix-{verb}")]
+        argv: list[str | Path] = [Path(find("davix-get")).with_name(f"davix-{verb}")]
         if self.target.user:
             # It does not answer a Basic challenge; a header of ours it sends.
             token = base64.b64encode(f"{self.target.user}:{self.target.password}".encode())

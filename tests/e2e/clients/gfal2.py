@@ -23,7 +23,9 @@ class Gfal2(Stateless):
         environment = {"GFAL_PYTHONBIN": "/usr/bin/python3"}
         if self.target.ca:
             environment["X509_CERT_DIR"] = str(self.target.ca.parent)
-        return run((find(f"gfal-{verb}"), *arguments), environment=environment)
+        return run(
+            (Path(find("gfal-copy")).with_name(f"gfal-{verb}"), *arguments), environment=environment
+        )
 
     def url(self, name: str) -> str:
         """Return a URL in gfal's spelling."""

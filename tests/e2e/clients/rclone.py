@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 from tests.e2e.clients.client import Stateless, run
-from tests.servers.programs import rclone
+from tests.servers.programs import find
 from tests.servers.target import Target
 
 
 class Rclone(Stateless):
     def __init__(self, target: Target, work: Path) -> None:
         super().__init__(target, work)
-        self._program = rclone()
+        self._program = find("rclone")
         self._environment = {
             "RCLONE_CONFIG": str(work / "rclone.conf"),
             "RCLONE_CONFIG_HG_TYPE": "webdav",

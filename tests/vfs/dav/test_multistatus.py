@@ -9,6 +9,7 @@ from providers.base import Entry, Kind
 from vfs.dav.bodies import Asked, Propfind
 from vfs.dav.multistatus import (
     BASIC,
+    OURS,
     PropfindTemplate,
     error_body,
     multistatus,
@@ -221,3 +222,10 @@ def test_a_refusal_names_its_condition() -> None:
     assert [child.tag for child in tree] == ["{DAV:}propfind-finite-depth"]
     tree = ET.fromstring(error_body("lock-token-submitted", ["/a", "/b"]))
     assert [e.text for e in tree.iter("{DAV:}href")] == ["/a", "/b"]
+
+
+def test_error_body_tells_people_why() -> None:
+    """The sentence stands beside the condition, in a namespace that programs skip."""
+    tree = ET.fromstring(error_body("lock-token-submitted", ["/a"], detail="wait, or <unlock>"))
+    assert [child.tag for child in tree] == ["{DAV:}lock-token-submitted", f"{{{OURS}}}detail"]
+    assert tree[1].text == "wait, or <unlock>"

@@ -192,7 +192,12 @@ def test_unknown_length_is_chunked(served: Served) -> None:
 
 def test_iterables_are_closed_once(served: Served) -> None:
     Body.closed = 0
-    served.ask(request("/blocks/a"))
+    wire = served.dial()
+    wire.send(request("/blocks/a"))
+    wire.reply()
+    # It is closed after its last byte left; the answer to the next request comes later still.
+    wire.send(request("/echo"))
+    wire.reply()
     assert Body.closed == 1
 
 

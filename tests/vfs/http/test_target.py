@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from providers.errors import InvalidPath
 from providers.names import check_path
 from vfs.http.bad_request import BadRequest
-from vfs.http.target import MAX_TARGET_CHARACTERS, origin, parse_destination, parse_target, quote
+from vfs.http.target import (
+    MAX_TARGET_CHARACTERS,
+    Target,
+    origin,
+    parse_destination,
+    parse_target,
+    quote,
+)
 
 OWN = {"https://data.example.org", "http://[::1]:8080"}
 NAMES = st.binary(min_size=1, max_size=20).map(lambda b: b.decode("utf-8", "surrogateescape"))
@@ -50,11 +57,11 @@ PATHS = st.lists(NAMES.filter(is_usable), max_size=5).map(lambda names: "/" + "/
     ],
 )
 def test_paths(raw: str, path: str, *, is_folder: bool) -> None:
-    assert parse_target(raw) == (path, is_folder, "", "")
+    assert parse_target(raw) == Target(path, is_folder, "", "")
 
 
 def test_a_query_stays_raw() -> None:
-    assert parse_target("/a?x=%2F&y=..") == ("/a", False, "x=%2F&y=..", "")
+    assert parse_target("/a?x=%2F&y=..") == Target("/a", False, "x=%2F&y=..", "")
 
 
 @pytest.mark.parametrize(
@@ -222,3 +229,30 @@ def test_any_text_is_a_checked_path_or_a_bad_request(text: str) -> None:
                 continue
             assert target.path.startswith("/")
             assert check_path(target.path[1:]) == target.path[1:]
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "prefix", "user", "is_upload"),
+    [
+        ("/remote.php/dav/files/ann/d/f", "/d/f", "/remote.php/dav/files/ann", "ann", False),
+        ("/remote.php/dav/files/a%20b/", "/", "/remote.php/dav/files/a b", "a b", False),
+        ("/remote.php/webdav", "/", "/remote.php/webdav", "", False),
+        ("/remote.php/webdav/d", "/d", "/remote.php/webdav", "", False),
+        ("/remote.php/dav/uploads/ann/id/1", "/id/1", "/remote.php/dav/uploads/ann", "ann", True),
+        ("/remote.php/dav/files", "/remote.php/dav/files", "", "", False),
+        ("/remote.php/webdavs/d", "/remote.php/webdavs/d", "", "", False),
+        ("/d/remote.php/webdav/f", "/d/remote.php/webdav/f", "", "", False),
+        # What is there by such a name itself can still be reached, below a prefix.
+        ("/remote.php/webdav/remote.php/webdav", "/remote.php/webdav", "/remote.php/webdav", "", 0),
+    ],
+)
+def test_addresses_of_nextcloud(
+    raw: str, path: str, prefix: str, user: str, *, is_upload: bool
+) -> None:
+    target = parse_target(raw)
+    assert target[:1] + target[4:] == (path, prefix, user, is_upload)
+    if is_upload:
+        with pytest.raises(BadRequest, match="among the uploads"):
+            parse_destination(raw, ())
+    else:
+        assert parse_destination(raw, ()).path == path

@@ -148,6 +148,24 @@ class StateMachine(RuleBasedStateMachine):
         self.store.drop_tree(path)
         self._forget(path, own_lock=True)
 
+    @rule(path=PATHS)
+    def drop_properties(self, path: str) -> None:
+        self.store.drop_properties(path)
+        for other in [other for other in self.properties if is_beneath(other, path)]:
+            del self.properties[other]
+
+    @rule(path=PATHS, there=st.frozensets(PATHS, max_size=4))
+    def prune(self, *, path: str, there: frozenset[str]) -> None:
+        self.store.prune(path, there.__contains__)
+        for other in [other for other in self.properties if is_beneath(other, path)]:
+            if other not in there:
+                del self.properties[other]
+        self.locks = {
+            token: lock
+            for token, lock in self.locks.items()
+            if lock.path in there or not is_beneath(lock.path, path)
+        }
+
     @rule(old=PATHS, new=PATHS, move=st.booleans())
     def transplant(self, *, old: str, new: str, move: bool) -> None:
         call = self.store.move_tree if move else self.store.copy_tree

@@ -16,8 +16,7 @@ class _Clock:
 
 def _fail(breaker: Breaker, times: int = 1) -> None:
     for _ in range(times):
-        breaker.enter()
-        breaker.leave(TimedOut())
+        breaker.leave(breaker.enter(), TimedOut())
 
 
 def _opened(clock: _Clock) -> Breaker:
@@ -38,16 +37,14 @@ def test_a_success_in_between_starts_the_count_again() -> None:
     breaker = Breaker(clock=_Clock())
     for _ in range(5):
         _fail(breaker, FAILURES_TO_OPEN - 1)
-        breaker.enter()
-        breaker.leave()
+        breaker.leave(breaker.enter())
     breaker.enter()
 
 
 def test_a_missing_file_is_no_failure_of_the_store() -> None:
     breaker = Breaker(clock=_Clock())
     for _ in range(FAILURES_TO_OPEN + 1):
-        breaker.enter()
-        breaker.leave(NotFound())
+        breaker.leave(breaker.enter(), NotFound())
     assert breaker.down_seconds is None
 
 
@@ -55,10 +52,10 @@ def test_lets_one_probe_through_after_the_pause() -> None:
     clock = _Clock()
     breaker = _opened(clock)
     clock.now += FIRST_PAUSE_SECONDS
-    breaker.enter()
+    probe = breaker.enter()
     with pytest.raises(Unavailable):
         breaker.enter()
-    breaker.leave()
+    breaker.leave(probe)
     breaker.enter()
     assert breaker.down_seconds is None
 
@@ -78,9 +75,28 @@ def test_the_pause_doubles_while_probes_fail() -> None:
 
 def test_bounds_the_calls_that_wait_in_one_store() -> None:
     breaker = Breaker(calls_at_once=2)
-    breaker.enter()
+    entered = breaker.enter()
     breaker.enter()
     with pytest.raises(Unavailable, match="2 calls"):
         breaker.enter()
-    breaker.leave()
+    breaker.leave(entered)
     breaker.enter()
+
+
+def test_a_call_from_before_the_breaker_opened_is_no_probe() -> None:
+    """Its late failure neither doubles the pause nor lets a second probe in beside the first."""
+    clock = _Clock()
+    breaker = Breaker(clock=clock)
+    slow, slower = breaker.enter(), breaker.enter()
+    _fail(breaker, FAILURES_TO_OPEN)
+    clock.now += FIRST_PAUSE_SECONDS / 2
+    breaker.leave(slow, TimedOut())
+    clock.now += FIRST_PAUSE_SECONDS / 2
+    probe = breaker.enter()
+    breaker.leave(slower, TimedOut())
+    with pytest.raises(Unavailable):
+        breaker.enter()
+    breaker.leave(probe, TimedOut())
+    clock.now += 2 * FIRST_PAUSE_SECONDS
+    breaker.leave(breaker.enter())
+    assert breaker.down_seconds is None

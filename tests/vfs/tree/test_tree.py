@@ -224,7 +224,7 @@ def test_every_change_is_told_once(tree: Tree, put: Put) -> None:
         ("created", "/a/f", None),
         ("changed", "/a/f", None),
         ("created", "/a/d", None),
-        ("created", "/b/f", None),
+        ("copied", "/a/f", "/b/f"),
         ("moved", "/a/f", "/a/g"),
         ("changed", "/a/g", None),
         ("removed", "/a/d", None),

@@ -14,12 +14,14 @@ from tests.servers.programs import Missing, find
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# quick: the same examples each time, so that a red run stays red. ci: other examples each time,
-# and the blob that repeats them. nightly: as ci, with patience.
+# quick and ci: the same examples each time, so that a red run stays red and a change is judged by
+# what it changes. nightly: other examples each time, with patience, and the blob that repeats them.
 hypothesis.settings.register_profile(
     "quick", max_examples=50, deadline=None, derandomize=True, database=None
 )
-hypothesis.settings.register_profile("ci", max_examples=200, deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "ci", max_examples=200, deadline=None, derandomize=True, database=None
+)
 hypothesis.settings.register_profile("nightly", max_examples=5000, deadline=None, print_blob=True)
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "quick")

@@ -12,13 +12,20 @@ LONGEST_PAUSE_SECONDS = 60.0
 CALLS_AT_ONCE = 32
 """Fewer than the server has threads, so that one stalled store can never hold them all."""
 
+QUEUE_SECONDS = 5.0
+"""How long a call waits for its turn while the store gets on with others."""
+
+STALL_SECONDS = 0.5
+"""A store in which no call begins or ends for so long gets on with nothing."""
+
 
 class Breaker:
     """Counts failures in a row; after too many it refuses at once until a pause has passed.
 
     Then one call is let through as a probe. If it fails the pause doubles, up to a minute. It also
-    bounds how many calls are in the store at once. `clock` and the limits are fixed; `_lock`
-    guards the rest, and is never held while the store is called.
+    bounds how many calls are in the store at once: more wait their turn while calls come and go,
+    and are refused when the store stalls. `clock` and the limits are fixed; `_lock` guards the
+    rest, and is never held while the store is called.
     """
 
     def __init__(
@@ -29,8 +36,9 @@ class Breaker:
     ) -> None:
         self._clock = clock
         self._calls_at_once = calls_at_once
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._calls = 0
+        self._moved_at = clock()
         self._failures = 0
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._open_until: float | None = None
@@ -60,11 +68,9 @@ class Breaker:
                 self._probing = True
                 self._round += 1
             elif self._calls >= self._calls_at_once:
-                raise Unavailable(
-                    detail=f"{self._calls} calls to it are waiting already",
-                    retry_after_seconds=FIRST_PAUSE_SECONDS,
-                )
+                self._queue()
             self._calls += 1
+            self._moved_at = self._clock()
             return self._round
 
     def leave(self, entered: int, error: StorageError | None = None) -> None:
@@ -76,11 +82,26 @@ class Breaker:
         failed = isinstance(error, Unavailable | TimedOut)
         with self._lock:
             self._calls -= 1
+            self._moved_at = self._clock()
+            self._lock.notify()
             if not failed:
                 if self._failures:
                     self._succeed()
             elif entered == self._round and (self._open_until is None or self._probing):
                 self._fail()
+
+    def _queue(self) -> None:
+        """Wait until a call has ended; raise Unavailable when none does."""
+        end = self._clock() + QUEUE_SECONDS
+        while self._calls >= self._calls_at_once:
+            now = self._clock()
+            left = min(end, self._moved_at + STALL_SECONDS) - now
+            if left <= 0:
+                raise Unavailable(
+                    detail=f"{self._calls} calls to it are waiting already",
+                    retry_after_seconds=FIRST_PAUSE_SECONDS,
+                )
+            self._lock.wait(left)
 
     def _fail(self) -> None:
         self._failures += 1

@@ -1,5 +1,8 @@
 """The breaker opens after failures in a row, probes after a pause, and bounds calls."""
 
+import threading
+import time
+
 import pytest
 
 from providers.errors import NotFound, TimedOut, Unavailable
@@ -71,6 +74,28 @@ def test_the_pause_doubles_while_probes_fail() -> None:
     clock.now += 0.5 * FIRST_PAUSE_SECONDS
     breaker.enter()
     assert breaker.down_seconds == 3 * FIRST_PAUSE_SECONDS
+
+
+def test_a_call_waits_its_turn_while_the_store_gets_on() -> None:
+    """A burst of calls to a store that serves is slowed down, not refused."""
+    breaker = Breaker(calls_at_once=2)
+    refused = []
+
+    def call() -> None:
+        try:
+            entered = breaker.enter()
+        except Unavailable as error:
+            refused.append(error)
+            return
+        time.sleep(0.02)
+        breaker.leave(entered)
+
+    threads = [threading.Thread(target=call) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == []
 
 
 def test_bounds_the_calls_that_wait_in_one_store() -> None:

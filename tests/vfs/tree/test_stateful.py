@@ -28,6 +28,8 @@ path_of = st.builds(
     st.lists(st.sampled_from(NAMES), min_size=1, max_size=3),
 )
 content = st.binary(max_size=40)
+# Where an operation goes: mostly to what is there, else most of them would only be refused.
+aim = st.tuples(st.integers(0, 999), path_of)
 
 
 class TreeMachine(RuleBasedStateMachine):
@@ -55,14 +57,30 @@ class TreeMachine(RuleBasedStateMachine):
     def beneath(self, folder: str) -> list[str]:
         return [path for path in self.model if paths.is_within(path, folder)]
 
+    def there(self, aimed: tuple[int, str]) -> str:
+        """Return something that exists, or now and then whatever path was drawn."""
+        number, path = aimed
+        known = sorted(self.model.keys() - {"/", "/one", "/two"})
+        return path if number % 5 == 0 or not known else known[number % len(known)]
+
+    def place(self, aimed: tuple[int, str]) -> str:
+        """Return a name in a folder that exists, or now and then whatever path was drawn."""
+        number, path = aimed
+        folders = sorted(f for f, data in self.model.items() if data is None and f.count("/") < 4)
+        folders.remove("/")
+        if number % 5 == 0:
+            return path
+        return paths.join(folders[number % len(folders)], paths.basename(path))
+
     def is_folder(self, path: str) -> bool:
         return path in self.model and self.model[path] is None
 
     def may_hold(self, path: str) -> bool:
         return self.is_folder(paths.parent(path)) and paths.parent(path) != "/"
 
-    @rule(path=path_of, data=content, overwrite=st.booleans(), finish=st.booleans())
-    def write(self, path: str, data: bytes, overwrite: bool, finish: bool) -> None:
+    @rule(aimed=aim, data=content, overwrite=st.booleans(), finish=st.booleans())
+    def write(self, aimed: tuple[int, str], data: bytes, overwrite: bool, finish: bool) -> None:
+        path = self.place(aimed)
         allowed = (
             self.may_hold(path)
             and not self.is_folder(path)
@@ -80,8 +98,9 @@ class TreeMachine(RuleBasedStateMachine):
                 self.versions[path] = entry.version
                 self.model[path] = data
 
-    @rule(path=path_of, data=content, offset=st.integers(0, 60), size=st.integers(0, 60))
-    def modify(self, path: str, data: bytes, offset: int, size: int) -> None:
+    @rule(aimed=aim, data=content, offset=st.integers(0, 60), size=st.integers(0, 60))
+    def modify(self, aimed: tuple[int, str], data: bytes, offset: int, size: int) -> None:
+        path = self.there(aimed)
         old = self.model.get(path)
         writer = self.attempt(old is not None, self.tree.modify, path)
         if writer is None or old is None:
@@ -96,14 +115,16 @@ class TreeMachine(RuleBasedStateMachine):
         self.model[path] = old[:size].ljust(size, b"\0")
         self.versions.pop(path, None)
 
-    @rule(path=path_of)
-    def mkdir(self, path: str) -> None:
+    @rule(aimed=aim)
+    def mkdir(self, aimed: tuple[int, str]) -> None:
+        path = self.place(aimed)
         allowed = self.may_hold(path) and path not in self.model
         if self.attempt(allowed, self.tree.mkdir, path):
             self.model[path] = None
 
-    @rule(path=path_of)
-    def remove(self, path: str) -> None:
+    @rule(aimed=aim)
+    def remove(self, aimed: tuple[int, str]) -> None:
+        path = self.there(aimed)
         failures = self.attempt(path in self.model, self.tree.remove, path)
         if failures is not None:
             assert failures == []
@@ -128,8 +149,9 @@ class TreeMachine(RuleBasedStateMachine):
             self.model[paths.rebase(path, source, target)] = data
         self.versions.clear()
 
-    @rule(source=path_of, goal=path_of, overwrite=st.booleans())
-    def copy(self, source: str, goal: str, overwrite: bool) -> None:
+    @rule(origin=aim, target_place=aim, overwrite=st.booleans())
+    def copy(self, origin: tuple[int, str], target_place: tuple[int, str], overwrite: bool) -> None:
+        source, goal = self.there(origin), self.place(target_place)
         allowed = self.transfer_allowed(source, goal, overwrite)
         created = goal not in self.model
         outcome = self.attempt(allowed, self.tree.copy, source, goal, overwrite=overwrite)
@@ -138,8 +160,11 @@ class TreeMachine(RuleBasedStateMachine):
             assert outcome.failures == []
             self.transfer(source, goal, moves=False)
 
-    @rule(source=path_of, goal=path_of, overwrite=st.booleans())
-    def rename(self, source: str, goal: str, overwrite: bool) -> None:
+    @rule(origin=aim, target_place=aim, overwrite=st.booleans())
+    def rename(
+        self, origin: tuple[int, str], target_place: tuple[int, str], overwrite: bool
+    ) -> None:
+        source, goal = self.there(origin), self.place(target_place)
         allowed = self.transfer_allowed(source, goal, overwrite)
         outcome = self.attempt(allowed, self.tree.rename, source, goal, overwrite=overwrite)
         if outcome:

@@ -21,14 +21,13 @@ from vfs.http.gate import Gate
 from vfs.http.server import Server
 from vfs.state.errors import StateError
 from vfs.state.follower import Follower
-from vfs.state.sqlite import SqliteStore
+from vfs.state.sqlite import STATE_FILE, SqliteStore
 from vfs.toml_file import ConfigError, TomlFile
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.tree import Tree
 
 _log = logging.getLogger(__name__)
 
-STATE_FILE = "state.db"
 UPLOADS_FOLDER = "uploads"
 
 

@@ -12,7 +12,9 @@ from providers import registry
 from providers.base import Options
 from providers.errors import InvalidPath
 from vfs.address import Address, Network, Url
-from vfs.auth.rights import Right, Rule
+from vfs.auth.right import Right
+from vfs.auth.rights import Rule
+from vfs.section import Section
 from vfs.toml_file import TomlFile, dotted, header
 from vfs.toml_lines import Key
 from vfs.toml_table import (
@@ -26,10 +28,6 @@ from vfs.toml_table import (
 from vfs.tree import paths
 
 StoreT = TypeVar("StoreT", bound="StoreConfig")
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every table of the file."""
 
 
 class ServerConfig(Section, frozen=True, kw_only=True):

@@ -43,6 +43,8 @@ STATE_TABLE: dict[type[StateError], Meaning] = {
     state.NotLockOwner: Meaning(403),
     state.NoSuchUpload: Meaning(404),
     state.UploadExists: Meaning(405),
+    state.AlreadyThere: Meaning(409),
+    state.NoSuchAccount: Meaning(404),
     state.TooLarge: Meaning(507),
     state.TooMany: Meaning(507),
     state.Invalid: Meaning(400),

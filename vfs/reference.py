@@ -20,7 +20,7 @@ from providers import registry
 from providers.base import Capabilities, Provider
 from providers.errors import leaves
 from vfs import config
-from vfs.auth.rights import Right
+from vfs.auth.right import Right
 from vfs.cli import cli
 from vfs.errors import meaning
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from vfs import config
-from vfs.auth.rights import Right
+from vfs.auth.right import Right
 from vfs.toml_file import ConfigError
 from vfs.toml_lines import Key, TomlLines
 from vfs.toml_text import effective

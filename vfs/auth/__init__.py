@@ -1,1 +1,8 @@
-"""Who is asking, and what they may do."""
+"""Who is asking, and what they may do.
+
+caller      who asks
+right       what can be allowed, and where
+rights      the rules: who may do what
+settings    the tables of the configuration about users, issuers, limits and audit
+errors      why a caller is not let in
+"""

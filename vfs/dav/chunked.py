@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from providers.base import Entry, Kind
 from providers.translated import Translated
-from vfs.auth.rights import Right
+from vfs.auth.right import Right
 from vfs.dav.bodies import parse_propfind
 from vfs.dav.multistatus import BASIC, CONTENT_TYPE, PropfindTemplate, multistatus
 from vfs.dav.parts import Parts, name_of

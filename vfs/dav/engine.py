@@ -13,7 +13,7 @@ from wsgidav.dav_provider import DAVProvider
 from wsgidav.request_server import RequestServer
 
 from providers.errors import NotFound
-from vfs.auth.rights import Right
+from vfs.auth.right import Right
 from vfs.dav.locks import Locks, principal
 from vfs.http.bad_request import BadRequest
 from vfs.http.request import Request, Response

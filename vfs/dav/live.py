@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from providers.base import Entry
 from providers.errors import StorageError
-from vfs.auth.rights import Right
+from vfs.auth.right import Right
 from vfs.dav.bodies import DAV
 from vfs.dav.locks import lockdiscovery
 from vfs.dav.multistatus import BASIC, OURS, Value

@@ -7,7 +7,7 @@ from itertools import islice
 
 from providers.base import Entry
 from providers.errors import AlreadyExists, Denied, NotADirectory, NotFound
-from vfs.auth.rights import Right
+from vfs.auth.right import Right
 from vfs.dav import if_header
 from vfs.dav.bodies import parse_lockinfo
 from vfs.dav.if_header import List, holds, parse_if

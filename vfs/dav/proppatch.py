@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from providers.base import Entry
 from providers.errors import StorageError
-from vfs.auth.rights import Right
+from vfs.auth.right import Right
 from vfs.dav.bodies import DAV, Change, parse_proppatch
 from vfs.dav.live import (
     LOCKDISCOVERY,

@@ -9,11 +9,13 @@ from typing import ClassVar
 from vfs.state.base import LockRecord
 
 __all__ = [
+    "AlreadyThere",
     "Busy",
     "Damaged",
     "Full",
     "Invalid",
     "LockConflict",
+    "NoSuchAccount",
     "NoSuchLock",
     "NoSuchUpload",
     "NotLockOwner",
@@ -79,6 +81,18 @@ class UploadExists(StateError):
     """The owner has a session of this name."""
 
     text = "an upload of this name is under way; end it or choose another name"
+
+
+class AlreadyThere(StateError):
+    """The name is taken."""
+
+    text = "the name is taken"
+
+
+class NoSuchAccount(StateError):
+    """There is no user, password, share or secret of this name."""
+
+    text = "there is no such name"
 
 
 class TooLarge(StateError):

@@ -15,6 +15,9 @@ from vfs.state.sqlite_locks import SqliteLocks
 from vfs.state.sqlite_properties import SqliteProperties
 from vfs.state.sqlite_uploads import SqliteUploads
 
+STATE_FILE = "state.db"
+"""What the file is called in a state directory."""
+
 # A tree of properties is the resource itself, its members, and all that is deeper.
 _DROP_PROPERTIES = """
 DELETE FROM property

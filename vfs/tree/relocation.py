@@ -8,7 +8,8 @@ import msgspec
 from providers.base import Entry
 from providers.errors import AlreadyExists, InvalidPath
 from vfs.auth.caller import Caller
-from vfs.auth.rights import Right, Rights
+from vfs.auth.right import Right
+from vfs.auth.rights import Rights
 from vfs.tree import paths, subtree
 from vfs.tree.events import Event, Events, Happening
 from vfs.tree.steps import Steps

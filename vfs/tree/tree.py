@@ -17,7 +17,8 @@ from providers.errors import (
     StorageError,
 )
 from vfs.auth.caller import Caller
-from vfs.auth.rights import Right, Rights
+from vfs.auth.right import Right
+from vfs.auth.rights import Rights
 from vfs.tree import paths, subtree
 from vfs.tree.events import Event, Events, Happening
 from vfs.tree.handles import TreeWriter

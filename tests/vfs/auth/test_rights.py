@@ -6,7 +6,8 @@ import pytest
 
 from providers.errors import Denied
 from vfs.auth.caller import ANONYMOUS, Caller
-from vfs.auth.rights import Right, Rights, Rule
+from vfs.auth.right import Right
+from vfs.auth.rights import Rights, Rule
 
 ALICE = Caller(name="alice", groups=frozenset({"lofar"}))
 BOB = Caller(name="bob")

@@ -12,7 +12,8 @@ from providers.local import LocalOptions, LocalProvider
 from providers.memory import MemoryOptions, MemoryProvider
 from tests.vfs.dav.site import Site, members
 from tests.vfs.http.asking import Answer
-from vfs.auth.rights import Right, Rights, Rule
+from vfs.auth.right import Right
+from vfs.auth.rights import Rights, Rule
 from vfs.dav import chunked
 from vfs.http.upload_check import UploadCheck
 from vfs.tree.handles import TreeWriter

@@ -11,7 +11,8 @@ from providers.base import Entry
 from providers.errors import Denied, Unavailable
 from providers.memory import MemoryOptions, MemoryProvider
 from tests.vfs.dav.site import DAV, Site, condition, members
-from vfs.auth.rights import Right, Rights, Rule
+from vfs.auth.right import Right
+from vfs.auth.rights import Rights, Rule
 from vfs.http.target import quote
 from vfs.tree.mounts import Mount
 

@@ -7,7 +7,8 @@ import pytest
 from providers.errors import AlreadyExists, Denied, NotFound
 from providers.memory import MemoryOptions, MemoryProvider
 from vfs.auth.caller import ANONYMOUS, Caller
-from vfs.auth.rights import Right, Rights, Rule
+from vfs.auth.right import Right
+from vfs.auth.rights import Rights, Rule
 from vfs.tree.mounts import Mount, MountTable
 from vfs.tree.tree import Tree
 

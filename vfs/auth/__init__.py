@@ -4,5 +4,6 @@ caller      who asks
 right       what can be allowed, and where
 rights      the rules: who may do what
 settings    the tables of the configuration about users, issuers, limits and audit
+vault       how stored secrets are sealed, and the master key
 errors      why a caller is not let in
 """

@@ -8,5 +8,6 @@ passwords   hashes of passwords
 app_passwords  random secrets, each for one program of a user
 basic       verifies a name and a password
 settings    the tables of the configuration about users, issuers, limits and audit
+vault       how stored secrets are sealed, and the master key
 errors      why a caller is not let in
 """

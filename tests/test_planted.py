@@ -77,7 +77,7 @@ def test_process(secret):
 """
 AT_THE_END = """
 def test_file(secret, tmp_path):
-    (tmp_path / "NAME").write_text(secret)
+    (tmp_path / "audit.jsonl").write_text(secret)
 """
 
 
@@ -101,15 +101,26 @@ def test_a_test_that_lets_a_secret_out_fails(run: Run, innocent: str) -> None:
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("name", ["audit.jsonl", "log", "gateway.log"])
-def test_a_run_that_leaves_a_secret_in_a_log_fails(run: Run, innocent: str, name: str) -> None:
-    text = AT_THE_END.replace("NAME", name)
-    done = run(text)
+def test_a_run_that_leaves_a_secret_in_a_log_fails(run: Run, innocent: str) -> None:
+    done = run(AT_THE_END)
     assert done.returncode == 1
     assert "1 passed, 1 error" in done.stdout
-    assert name in done.stdout.partition("Leaked")[2]
-    if name == "log":
-        assert run(innocent + text).returncode == 0
+    assert "audit.jsonl" in done.stdout.partition("Leaked")[2]
+    assert run(innocent + AT_THE_END).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["audit.jsonl", "log", "gateway.log", "stdout"])
+def test_log_files_at_any_depth_are_searched(tmp_path: Path, secret: str, name: str) -> None:
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    file = deep / name
+    file.write_text("nothing")
+    planted.check_logs(tmp_path)
+    file.write_text(f"Basic {secret}")
+    with pytest.raises(planted.Leaked, match=name) as caught:
+        planted.check_logs(tmp_path)
+    assert secret not in str(caught.value)
+    file.unlink()
 
 
 @pytest.mark.parametrize("leaks", [True, False])

@@ -195,8 +195,8 @@ class Audit:
 
     def _open(self) -> int:
         self._close()
-        # Without O_NONBLOCK a named pipe would hold up every request.
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        # Opening a named pipe for writing alone would wait for a reader.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
         try:
             status = _begin(descriptor)

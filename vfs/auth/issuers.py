@@ -21,7 +21,7 @@ _DISCOVERY = ("/.well-known/openid-configuration", "/.well-known/oauth-authoriza
 class Issuers:
     """Verifies tokens of the issuers in the configuration. Fixed; a reload makes a new one.
 
-    Nothing is fetched before a token needs it, so an issuer that is down holds up no start.
+    Making it fetches nothing, so an issuer that is down holds up no start.
     """
 
     def __init__(self, configs: Iterable[OidcConfig], default_audience: tuple[str, ...]) -> None:
@@ -34,6 +34,11 @@ class Issuers:
                 raise ValueError(
                     f"[oidc.{config.name}] has the issuer of [oidc.{other.config.name}]; keep one"
                 )
+
+    def prefetch(self) -> None:
+        """Start to fetch the keys of all, so that the first tokens need not wait for them."""
+        for issuer in self._issuers.values():
+            issuer.keys.prefetch()
 
     def knows(self, iss: str) -> bool:
         """Tell whether `iss` is one of them, but for a slash at its end."""
@@ -74,12 +79,12 @@ class _Issuer:
                 f"[oidc.{config.name}] ca_file: {config.ca_file} cannot be read as certificates in"
                 f" PEM form: {error}"
             ) from error
-        self._keys = PublishedKeys(config.name, self._fetch)
+        self.keys = PublishedKeys(config.name, self._fetch)
 
     def verify(self, peeked: Peeked, text: str) -> Caller:
-        keys = self._keys.current()
+        keys = self.keys.current()
         if not self._is_signed(keys, peeked, text):
-            newer = None if keys.names(_kid(peeked)) else self._keys.newer(keys)
+            newer = None if keys.names(_kid(peeked)) else self.keys.newer(keys)
             if newer is None or not self._is_signed(newer, peeked, text):
                 raise Unauthenticated(
                     f"the token is not signed with a key of the issuer {self.config.name!r};"

@@ -3,7 +3,8 @@
 They are fetched by a thread of their own, one at a time, when a token first needs them, in the
 background before they are too old, and when a token is signed with a key that is not among them.
 An issuer that is down keeps its last keys for a day. After a failure it is left alone for a while.
-So a dead or slow one never holds more than `WAITERS_MAX` threads, each for `WAIT_SECONDS`.
+A dead or slow one never holds more than `WAITERS_MAX` threads, each for `WAIT_SECONDS`, and once it
+has failed no more than `WAITERS_AFTER_FAILURE_MAX`.
 """
 
 import logging
@@ -21,7 +22,8 @@ LIFETIME_SECONDS_MAX = 3600.0
 GRACE_SECONDS = 86_400.0
 UNKNOWN_KEY_SECONDS = 10.0
 WAIT_SECONDS = 5.0
-WAITERS_MAX = 8
+WAITERS_MAX = 24
+WAITERS_AFTER_FAILURE_MAX = 4
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
 
@@ -82,10 +84,16 @@ class PublishedKeys:
             self._renew()
             return self._refuse() if self._keys is than else self._keys
 
+    def prefetch(self) -> None:
+        """Start to fetch, so that the first token need not wait. Raises nothing."""
+        with self._turn:
+            self._start()
+
     def _renew(self) -> None:
         """Start a fetch unless one is under way, and wait for its end, within bounds."""
         self._start()
-        if self._fetching and self._waiting < WAITERS_MAX:
+        most = WAITERS_AFTER_FAILURE_MAX if self._failures else WAITERS_MAX
+        if self._fetching and self._waiting < most:
             self._waiting += 1
             try:
                 self._turn.wait_for(lambda: not self._fetching, WAIT_SECONDS)

@@ -157,6 +157,24 @@ def test_keys_are_renewed_before_they_are_too_old(
     wait_for(lambda: len(issuer.requests()) > 2)
 
 
+def test_a_reload_takes_the_keys_along(issuer: OidcIssuer) -> None:
+    before = accepting(issuer)
+    text = issuer.token()
+    verify(before, text)
+    issuer.kill()
+    after = accepting(issuer)
+    after.take_over(before)
+    verify(after, text)
+
+
+def test_keys_can_be_there_before_the_first_token(issuer: OidcIssuer) -> None:
+    issuers = accepting(issuer)
+    issuers.prefetch()
+    wait_for(lambda: "/jwks" in issuer.requests())
+    verify(issuers, issuer.token())
+    assert issuer.requests().count("/jwks") == 1
+
+
 def test_tokens_with_made_up_keys_cost_the_issuer_one_fetch(issuer: OidcIssuer) -> None:
     issuers = accepting(issuer)
     verify(issuers, issuer.token())

@@ -9,7 +9,7 @@ from vfs.auth.caller import Caller
 from vfs.auth.download import Unavailable, check_url, download
 from vfs.auth.errors import Unauthenticated
 from vfs.auth.keyset import KeySet
-from vfs.auth.published import PublishedKeys
+from vfs.auth.published import Held, PublishedKeys
 from vfs.auth.settings import OidcConfig
 from vfs.auth.tokens import Peeked, check_claims, fits
 
@@ -34,6 +34,16 @@ class Issuers:
                 raise ValueError(
                     f"[oidc.{config.name}] has the issuer of [oidc.{other.config.name}]; keep one"
                 )
+
+    def take_over(self, before: "Issuers") -> None:
+        """Start with the keys that `before` has fetched, so that a reload needs no issuer."""
+        for url, held in before.held().items():
+            if url in self._issuers:
+                self._issuers[url].keys.hold(held)
+
+    def held(self) -> dict[str, Held | None]:
+        """Return the keys of all issuers, by their URLs."""
+        return {url: issuer.keys.held() for url, issuer in self._issuers.items()}
 
     def prefetch(self) -> None:
         """Start to fetch the keys of all, so that the first tokens need not wait for them."""

@@ -13,6 +13,9 @@ import msgspec
 
 from providers import registry
 from vfs.auth.rights import Rights
+from vfs.auth.stored_secrets import StoredSecrets
+from vfs.auth.vault import Vault, VaultError, master_key
+from vfs.binding import bind, stamps
 from vfs.config import Config, StoreConfig
 from vfs.dav.door import handlers
 from vfs.dav.parts import Parts
@@ -41,9 +44,8 @@ class _Store(msgspec.Struct, frozen=True):
 class App:
     """One gateway: its tree and its server.
 
-    `tree`, `state`, `gate` and `server` are fixed. `config` and `_stores` are replaced by
-    `reload`, which one thread at a time may call. Raises ConfigError when a part cannot be made
-    as configured.
+    `config` and `_stores` are replaced by `reload`, which one thread at a time may call; all else
+    is fixed. Raises ConfigError when a part cannot be made as configured.
     """
 
     def __init__(self, config: Config) -> None:
@@ -51,12 +53,17 @@ class App:
         self._stores: dict[tuple[str, int], _Store] = {}
         self.server: Server
         server = config.server
-        table, stores = self._build(config)
-        self.tree = Tree(table, Rights(config.grants()))
-        self._stores = stores
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         folder = self._state_folder(config)
         self.state = self._open_state(config, folder)
+        try:
+            self._secrets = StoredSecrets(self.state, self._vault(config, folder))
+            table, stores = self._build(config)
+        except BaseException:
+            self._forget()
+            raise
+        self.tree = Tree(table, Rights(config.grants()))
+        self._stores = stores
         parts = Parts(self.state, folder / UPLOADS_FOLDER)
         self._sweeper = Sweeper(parts)
         self.tree.events.follow(Follower(self.state, self.tree.exists).follow)
@@ -131,6 +138,9 @@ class App:
         stores, self._stores = self._stores, {}
         for store in stores.values():
             _retire(store.replica)
+        self._forget()
+
+    def _forget(self) -> None:
         self.state.close()
         if self._folder is not None:
             self._folder.cleanup()
@@ -157,11 +167,17 @@ class App:
             raise _error(config, ("server", "state_dir"), text) from error
         return store
 
+    def _vault(self, config: Config, folder: Path) -> Vault:
+        try:
+            return Vault(master_key(folder))
+        except VaultError as error:
+            raise _error(config, ("auth", "master_key_file"), str(error)) from error
+
     def _build(self, config: Config) -> tuple[MountTable, dict[tuple[str, int], _Store]]:
         stores: dict[tuple[str, int], _Store] = {}
         mounts = []
         try:
-            for mount in config.mounts:
+            for mount in bind(config, self._secrets).mounts:
                 replicas = []
                 for place, store in enumerate(mount.stores):
                     key = (mount.path, place)
@@ -177,7 +193,7 @@ class App:
         return table, stores
 
     def _store(self, config: Config, key: tuple[str, int], store: StoreConfig) -> _Store:
-        made_from = (store.provider, store.options, _secrets(store))
+        made_from = (store.provider, store.options, stamps(store))
         there = self._stores.get(key)
         if there is not None and there.made_from == made_from:
             return there
@@ -193,17 +209,6 @@ def _retire(replica: Replica) -> None:
         replica.retire()
     except Exception:  # noqa: BLE001 - one that fails to close must not keep the others open
         _log.exception("a store could not be closed")
-
-
-def _secrets(store: StoreConfig) -> tuple[object, ...]:
-    """Return what changes when a secret's file is replaced, so that a reload takes the new one."""
-    stamps: list[object] = []
-    for name in store.options.__struct_fields__:
-        value = getattr(store.options, name)
-        if name.endswith("_file") and isinstance(value, Path):
-            status = value.stat()
-            stamps.append((status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(stamps)
 
 
 def _error(config: Config, key: tuple[str, ...], text: str) -> ConfigError:

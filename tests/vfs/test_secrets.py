@@ -12,16 +12,22 @@ from vfs.toml_file import ConfigError
 from vfs.toml_text import effective
 
 PLUGIN = """
-from pathlib import Path
 from providers.base import Options, Provider
+from providers.memory import MemoryProvider
+from providers.secret import Secret
 class VaultOptions(Options, frozen=True):
     host: str = "h"
-    password_file: Path | None = None
-    token_env: str | None = None
+    password: Secret | None = None
+    token: Secret | None = None
     secret_plain: str | None = None
-class Vault(Provider):
+class Vault(MemoryProvider):
     name = "vault"
     options = VaultOptions
+    made = []
+    def __init__(self, options):
+        super().__init__(MemoryProvider.options())
+        self.password = options.password.reveal() if options.password else None
+        self.made.append(self.password)
 """
 MOUNT = '[mounts."/v"]\nprovider = "vault"\n'
 
@@ -51,7 +57,11 @@ def load(folder: Path, text: str) -> config.Config:
     ("text", "told"),
     [
         ('password = "hunter2"\n', "put it in a file and name that with 'password_file'"),
-        ('token = "hunter2"\n', "put it in a variable and name that with 'token_env'"),
+        ('token = "hunter2"\n', "or in a variable ('token_env'), or in the gateway's own store"),
+        ('password_secret = "hunter 2"\n', "the name of a stored secret, not its value"),
+        ("password_secret = 5\n", "must be text, not a whole number"),
+        ('password_env = "A"\npassword_file = "p"\n', "says twice where 'password' stands"),
+        ('pasword_file = "p"\n', "did you mean 'password_file'?"),
         ('token_env = "hunter2!"\n', "must be the name of an environment variable, not its value"),
         ('password_file = "gone"\n', "does not exist"),
         ('password_file = "."\n', "is a folder, not a file"),
@@ -69,6 +79,7 @@ def test_what_is_shown_names_the_places_of_secrets_only(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "pw").write_text("hunter2")
+    (folder / "pw").chmod(0o600)
     text = 'password_file = "pw"\ntoken_env = "VAULT_TOKEN"\nsecret_plain = "hunter2"\n'
     monkeypatch.delenv("VAULT_TOKEN", raising=False)
     shown = effective(load(folder, text))
@@ -76,6 +87,8 @@ def test_what_is_shown_names_the_places_of_secrets_only(
     assert 'token_env = "VAULT_TOKEN"  # is not set\n' in shown
     assert 'secret_plain = "***"\n' in shown
     monkeypatch.setenv("VAULT_TOKEN", "hunter2")
+    (folder / "pw").chmod(0o644)
     shown = effective(load(folder, text))
     assert 'token_env = "VAULT_TOKEN"  # is set\n' in shown
+    assert "# can be read, by others too\n" in shown
     assert "hunter2" not in shown

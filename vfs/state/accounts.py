@@ -3,6 +3,9 @@
 Users, their app passwords, shares, revoked tokens and sealed secrets. No secret is kept in clear:
 passwords as slow hashes, random secrets as digests, others sealed by their owner before they come
 here. The general promises of `base` hold: all or nothing, done when it returns, seen by all.
+
+A record with `created_at_ns` 0 gets the time of its keeping. What has expired is swept when
+something of its kind is added. Names and texts beyond `limits` are Invalid or TooLarge.
 """
 
 from abc import ABC, abstractmethod
@@ -74,7 +77,7 @@ class AccountStore(ABC):
 
     @abstractmethod
     def generation(self) -> int:
-        """Return a number that grows with each change by any other method here; cheap.
+        """Return a number that grows with each change by any other method here; one tiny read.
 
         Whoever remembers a verdict looks at it about once a second, in every process.
         """
@@ -83,7 +86,15 @@ class AccountStore(ABC):
 
     @abstractmethod
     def put_user(self, user: UserRecord, *, new: bool = False) -> None:
-        """Add or replace a user; with `new` raise AlreadyThere when the name is taken."""
+        """Add or replace a user; with `new` raise AlreadyThere when the name is taken; TooMany.
+
+        One who is added starts without app passwords and shares: what an earlier bearer of the
+        name, from the configuration, has left behind is removed.
+        """
+
+    @abstractmethod
+    def set_password(self, name: str, password_hash: str) -> None:
+        """Change the hash alone, "" for no password; NoSuchAccount."""
 
     @abstractmethod
     def user(self, name: str) -> UserRecord | None:
@@ -98,6 +109,10 @@ class AccountStore(ABC):
         """Return all users."""
 
     @abstractmethod
+    def any_users(self) -> bool:
+        """Tell whether there is any user at all; cheap."""
+
+    @abstractmethod
     def remove_user(self, name: str) -> None:
         """Remove a user with app passwords and shares; NoSuchAccount."""
 
@@ -105,7 +120,7 @@ class AccountStore(ABC):
 
     @abstractmethod
     def add_app_password(self, record: AppPasswordRecord) -> None:
-        """Add one; AlreadyThere when the user has one of this label, TooMany."""
+        """Add one; AlreadyThere when the user has a live one of this label, TooMany."""
 
     @abstractmethod
     def app_password(self, user: str, digest: bytes) -> AppPasswordRecord | None:
@@ -113,7 +128,7 @@ class AccountStore(ABC):
 
     @abstractmethod
     def app_passwords(self, user: str | None = None) -> list[AppPasswordRecord]:
-        """Return the app passwords of one user or of all, expired ones too."""
+        """Return the app passwords of one user or of all, expired ones too until swept."""
 
     @abstractmethod
     def remove_app_password(self, user: str, label: str) -> None:
@@ -123,7 +138,7 @@ class AccountStore(ABC):
 
     @abstractmethod
     def add_share(self, record: ShareRecord) -> None:
-        """Add one; TooMany. Expired ones are swept."""
+        """Add one; AlreadyThere when the id is taken, TooMany."""
 
     @abstractmethod
     def share(self, share_id: str) -> ShareRecord | None:
@@ -141,7 +156,10 @@ class AccountStore(ABC):
 
     @abstractmethod
     def revoke_token(self, token_id: str, *, expires_at_ns: int) -> None:
-        """Remember that a token is no good until it is none anyway; repeating it is no error."""
+        """Remember that a token is no good until it is none anyway; TooMany.
+
+        Repeating it is no error; the later of the two times counts.
+        """
 
     @abstractmethod
     def is_revoked(self, token_id: str) -> bool:
@@ -151,7 +169,7 @@ class AccountStore(ABC):
 
     @abstractmethod
     def put_secret(self, name: str, sealed: bytes, *, new: bool = False) -> None:
-        """Keep a sealed secret; with `new` raise AlreadyThere when there is one (for races)."""
+        """Keep a sealed secret; with `new` raise AlreadyThere when there is one; TooMany."""
 
     @abstractmethod
     def secret(self, name: str) -> SecretRecord | None:

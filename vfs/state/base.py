@@ -10,11 +10,13 @@ clients and are only ever values. Every failure is a leaf of `errors.StateError`
 """
 
 import enum
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Self, TypeAlias
 
 import msgspec
+
+from vfs.state.accounts import AccountStore
 
 __all__ = [
     "Depth",
@@ -86,8 +88,8 @@ class PartRecord(msgspec.Struct, frozen=True, gc=False):
     token: str
 
 
-class StateStore(ABC):
-    """Remembers locks, dead properties and upload sessions."""
+class StateStore(AccountStore):
+    """Remembers locks, dead properties, upload sessions, and who may come in (`accounts`)."""
 
     @abstractmethod
     def health(self) -> None:

@@ -19,6 +19,19 @@ UPLOADS_PER_OWNER_MAX = 1000
 PARTS_PER_UPLOAD_MAX = 10_000
 UPLOAD_ID_BYTES_MAX = 255
 
+USERS_MAX = 10_000
+# The record of one user: name, hash, address, groups and keys.
+USER_BYTES_MAX = 65_536
+APP_PASSWORDS_PER_USER_MAX = 100
+SHARES_PER_MAKER_MAX = 1000
+# One app password or share with its names, groups and scopes.
+CREDENTIAL_BYTES_MAX = 16_384
+REVOKED_TOKENS_MAX = 100_000
+SECRETS_MAX = 1000
+SECRET_BYTES_MAX = 65_536
+# The name of a user, a label, the id of a share or token, the name of a secret.
+ACCOUNT_NAME_BYTES_MAX = 512
+
 _INTEGER_MAX = 2**63 - 1
 
 
@@ -63,3 +76,29 @@ def check_integer(value: int) -> None:
     """Raise Invalid unless every back end can keep `value`."""
     if not 0 <= value <= _INTEGER_MAX:
         raise Invalid(f"a size or number lies between 0 and {_INTEGER_MAX}")
+
+
+def check_account_name(name: bytes) -> None:
+    """Raise Invalid when a user, label, share, token or secret cannot have this name."""
+    if not 0 < len(name) <= ACCOUNT_NAME_BYTES_MAX:
+        raise Invalid(f"a name has 1 to {ACCOUNT_NAME_BYTES_MAX} bytes")
+
+
+def check_user(size: int) -> None:
+    """Raise TooLarge when the record of a user is."""
+    if size > USER_BYTES_MAX:
+        raise TooLarge(f"a user with groups and keys has at most {USER_BYTES_MAX} bytes")
+
+
+def check_credential(size: int) -> None:
+    """Raise TooLarge when an app password or a share is."""
+    if size > CREDENTIAL_BYTES_MAX:
+        raise TooLarge(
+            f"an app password or a share with its scopes has at most {CREDENTIAL_BYTES_MAX} bytes"
+        )
+
+
+def check_secret(size: int) -> None:
+    """Raise TooLarge when a sealed secret is."""
+    if size > SECRET_BYTES_MAX:
+        raise TooLarge(f"a sealed secret has at most {SECRET_BYTES_MAX} bytes")

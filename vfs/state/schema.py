@@ -64,6 +64,65 @@ _VERSION_1 = (
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
 
+# Sets of short texts (groups, scopes, keys) are JSON arrays: they are read and written whole.
+_VERSION_2 = (
+    """
+    CREATE TABLE account (
+      name          BLOB PRIMARY KEY,
+      password_hash BLOB NOT NULL,    -- empty: no password
+      email         BLOB NOT NULL,    -- empty: none
+      groups        BLOB NOT NULL,    -- JSON
+      public_keys   BLOB NOT NULL,    -- JSON, each in PEM form
+      created_at_ns INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX account_email ON account (email)",
+    # Without a foreign key: users of the configuration have app passwords too.
+    """
+    CREATE TABLE app_password (
+      user          BLOB NOT NULL,
+      label         BLOB NOT NULL,
+      digest        BLOB NOT NULL,    -- SHA-256 of the secret
+      scopes        BLOB NOT NULL,    -- JSON; an empty array is no bound
+      created_at_ns INTEGER NOT NULL,
+      expires_at_ns INTEGER,          -- NULL: never; from then on the row is dead
+      PRIMARY KEY (user, label)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX app_password_digest ON app_password (user, digest)",
+    "CREATE INDEX app_password_expires ON app_password (expires_at_ns)",
+    """
+    CREATE TABLE share (
+      id            BLOB PRIMARY KEY,
+      maker         BLOB NOT NULL,
+      groups        BLOB NOT NULL,    -- JSON
+      scopes        BLOB NOT NULL,    -- JSON
+      note          BLOB NOT NULL,
+      created_at_ns INTEGER NOT NULL,
+      expires_at_ns INTEGER NOT NULL  -- from then on the row is dead
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX share_maker ON share (maker)",
+    "CREATE INDEX share_expires ON share (expires_at_ns)",
+    """
+    CREATE TABLE revoked_token (
+      id            BLOB PRIMARY KEY,
+      expires_at_ns INTEGER NOT NULL  -- from then on the token is no good by itself
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX revoked_token_expires ON revoked_token (expires_at_ns)",
+    """
+    CREATE TABLE secret (
+      name          BLOB PRIMARY KEY,
+      sealed        BLOB NOT NULL,
+      changed_at_ns INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+    # One row: how often the tables of this step have changed.
+    "CREATE TABLE account_generation (number INTEGER NOT NULL)",
+    "INSERT INTO account_generation VALUES (1)",
+)
+
 # Step n leads from user_version n to n + 1. A released step is never edited, only followed.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 VERSION = len(MIGRATIONS)

@@ -11,6 +11,8 @@ from pathlib import Path
 from vfs.state import keys
 from vfs.state.connections import WAIT_SECONDS, Connections
 from vfs.state.errors import Invalid
+from vfs.state.sqlite_accounts import SqliteAccounts
+from vfs.state.sqlite_credentials import SqliteCredentials
 from vfs.state.sqlite_locks import SqliteLocks
 from vfs.state.sqlite_properties import SqliteProperties
 from vfs.state.sqlite_uploads import SqliteUploads
@@ -68,7 +70,7 @@ WHERE path >= :low AND path < :high AND path > :after ORDER BY path LIMIT :page
 """
 
 
-class SqliteStore(SqliteLocks, SqliteProperties, SqliteUploads):
+class SqliteStore(SqliteLocks, SqliteProperties, SqliteUploads, SqliteAccounts, SqliteCredentials):
     """Keeps the gateway's state in one file on a local disk; opened when first used.
 
     All attributes are fixed; `_lend` guards itself.

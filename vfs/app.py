@@ -14,8 +14,8 @@ import msgspec
 from providers import registry
 from vfs.auth.rights import Rights
 from vfs.auth.stored_secrets import StoredSecrets
-from vfs.auth.vault import Vault, VaultError, master_key
-from vfs.binding import bind, stamps
+from vfs.auth.vault import Vault, VaultError
+from vfs.binding import bind, stamps, vault_of
 from vfs.config import Config, StoreConfig
 from vfs.dav.door import handlers
 from vfs.dav.parts import Parts
@@ -169,7 +169,7 @@ class App:
 
     def _vault(self, config: Config, folder: Path) -> Vault:
         try:
-            return Vault(master_key(folder))
+            return vault_of(config, folder)
         except VaultError as error:
             raise _error(config, ("auth", "master_key_file"), str(error)) from error
 

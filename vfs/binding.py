@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
 from providers.secret import Secret, bound, secrets_of
 from vfs.auth.stored_secrets import StoredSecrets
+from vfs.auth.vault import Vault, master_key
 from vfs.config import Config, StoreConfig
 from vfs.state.errors import StateError
 from vfs.toml_file import TomlFile
@@ -32,6 +34,11 @@ def uses(config: Config) -> Iterator[Use]:
                 key = (*key, "replicas", place - 1)
             for name, secret in secrets_of(store.options).items():
                 yield Use((*key, f"{name}_{secret.kind}"), mount.path, secret)
+
+
+def vault_of(config: Config | None, folder: Path) -> Vault:
+    """Return the vault of the gateway whose state directory is `folder`; VaultError."""
+    return Vault(master_key(folder))
 
 
 def needs_stored(config: Config) -> bool:

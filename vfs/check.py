@@ -21,8 +21,8 @@ from providers.errors import (
     Unavailable,
 )
 from vfs.auth.stored_secrets import StoredSecrets
-from vfs.auth.vault import Vault, VaultError, master_key
-from vfs.binding import bind, needs_stored
+from vfs.auth.vault import VaultError
+from vfs.binding import bind, needs_stored, vault_of
 from vfs.config import Config, StoreConfig
 from vfs.state.sqlite import STATE_FILE, SqliteStore
 from vfs.toml_file import ConfigError
@@ -69,7 +69,7 @@ def with_secrets(config: Config) -> Iterator[Config]:
     folder = config.server.state_dir
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        vault = Vault(master_key(folder))
+        vault = vault_of(config, folder)
     except (OSError, VaultError) as error:
         raise ConfigError(f"{config.file}: the stored secrets cannot be opened: {error}") from error
     with closing(SqliteStore(folder / STATE_FILE)) as store:

@@ -13,6 +13,7 @@ import msgspec
 
 from providers import registry
 from vfs.auth.rights import Rights
+from vfs.auth.shares import Shares
 from vfs.auth.stored_secrets import StoredSecrets
 from vfs.auth.vault import Vault, VaultError
 from vfs.binding import bind, stamps, vault_of
@@ -20,8 +21,10 @@ from vfs.config import Config, StoreConfig
 from vfs.dav.door import handlers
 from vfs.dav.parts import Parts
 from vfs.dav.sweeper import Sweeper
+from vfs.entrance import Entrance
 from vfs.http.gate import Gate
 from vfs.http.server import Server
+from vfs.http.sharing import SHARES_NAME, Sharing
 from vfs.state.errors import StateError
 from vfs.state.follower import Follower
 from vfs.state.sqlite import STATE_FILE, SqliteStore
@@ -57,7 +60,8 @@ class App:
         folder = self._state_folder(config)
         self.state = self._open_state(config, folder)
         try:
-            self._secrets = StoredSecrets(self.state, self._vault(config, folder))
+            vault = self._vault(config, folder)
+            self._secrets = StoredSecrets(self.state, vault)
             table, stores = self._build(config)
         except BaseException:
             self._forget()
@@ -67,8 +71,15 @@ class App:
         parts = Parts(self.state, folder / UPLOADS_FOLDER)
         self._sweeper = Sweeper(parts)
         self.tree.events.follow(Follower(self.state, self.tree.exists).follow)
+        self.entrance = self._enter(config, folder, vault)
+        shares = Shares(self.state, lambda: self.tree.rights, lambda: self.entrance.tokens)
         self.gate = Gate(
             handlers(self.tree, self.state, parts),
+            pages={SHARES_NAME: Sharing(shares).handle},
+            authenticate=self.entrance.authenticate,
+            challenges=self.entrance.challenges,
+            quota=self.entrance.quota,
+            ended=self.entrance.ended,
             trusted_proxies=[ipaddress.ip_network(network) for network in server.trusted_proxies],
             public_url=server.public_url or "",
         )
@@ -88,6 +99,11 @@ class App:
                 ("server", "tls_cert"),
                 f"server.tls_cert and server.tls_key are no matching pair in PEM form: {reason}",
             ) from error
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether everything is allowed: there is no account and no rule."""
+        return self.entrance.is_open and not self.config.rules
 
     def stop(self) -> None:
         """Say that no more requests are wanted, let running ones end, then return."""
@@ -116,9 +132,11 @@ class App:
                 f"{config.file}: without [[rules]] the configuration would let everybody in, since"
                 f" the gateway listens on {self.config.server.listen}; keep the rules, or restart"
             )
+        follow = self.entrance.prepare(config)
         table, stores = self._build(config)
         before = {store.replica for store in self._stores.values()}
-        self.tree.remount(table, Rights(config.grants()))
+        follow()
+        self.tree.remount(table, Rights(config.grants(), closed=not self.entrance.is_open))
         old, self.config, self._stores = self.config, config, stores
         for replica in before - {store.replica for store in stores.values()}:
             _retire(replica)
@@ -138,6 +156,7 @@ class App:
         stores, self._stores = self._stores, {}
         for store in stores.values():
             _retire(store.replica)
+        self.entrance.close()
         self._forget()
 
     def _forget(self) -> None:
@@ -171,7 +190,20 @@ class App:
         try:
             return vault_of(config, folder)
         except VaultError as error:
-            raise _error(config, ("auth", "master_key_file"), str(error)) from error
+            raise _error(config, ("auth", "master_key_file"), f"auth: {error}") from error
+
+    def _enter(self, config: Config, folder: Path, vault: Vault) -> Entrance:
+        """Put together who may come in."""
+        try:
+            return Entrance(
+                config, folder=folder, store=self.state, vault=vault, close=self._close_to_strangers
+            )
+        except StateError as error:
+            raise _error(config, ("server", "state_dir"), f"server.state_dir: {error}") from error
+
+    def _close_to_strangers(self) -> None:
+        """Let rules alone decide from now on: there is an account."""
+        self.tree.regulate(Rights(self.config.grants(), closed=True))
 
     def _build(self, config: Config) -> tuple[MountTable, dict[tuple[str, int], _Store]]:
         stores: dict[tuple[str, int], _Store] = {}

@@ -38,7 +38,7 @@ def uses(config: Config) -> Iterator[Use]:
 
 def vault_of(config: Config | None, folder: Path) -> Vault:
     """Return the vault of the gateway whose state directory is `folder`; VaultError."""
-    return Vault(master_key(folder))
+    return Vault(master_key(folder, config.auth.master_key_file if config else None))
 
 
 def needs_stored(config: Config) -> bool:

@@ -7,7 +7,7 @@ import difflib
 import enum
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar, get_args, get_origin
 
@@ -36,17 +36,28 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def read_table(
-    file: TomlFile, key: Key, cls: type[Struct], *, without: Iterable[str] = ()
+    file: TomlFile,
+    key: Key,
+    cls: type[Struct],
+    *,
+    without: Iterable[str] = (),
+    given: Mapping[str, object] | None = None,
 ) -> Struct:
     """Return the table at `key` as a `cls`; raise ConfigError about the first thing wrong in it.
 
-    Keys named in `without` are left to the caller. A path becomes absolute, relative to the file.
+    Keys named in `without` are left to the caller. Fields in `given` have their value from there
+    and no key. A path becomes absolute, relative to the file.
     A field that ends in `_file` must be readable. A `Secret` has no key of its own: one of the
     keys that say where it stands is read for it.
     """
     table = table_at(file, key)
     skipped = frozenset(without)
-    fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+    values: dict[str, object] = dict(given or {})
+    fields = {
+        field.encode_name: field
+        for field in msgspec.structs.fields(cls)
+        if field.name not in values
+    }
     secret = {name for name, field in fields.items() if is_secret(field.type)}
     known = [*skipped]
     for name in fields:
@@ -55,7 +66,6 @@ def read_table(
         if name not in known:
             text = _misplaced(key, name) if name in secret else _unknown(key, name, known)
             raise file.error((*key, name), text)
-    values: dict[str, object] = {}
     for name, field in fields.items():
         if name in secret:
             found = _secret(file, key, name, required=field.required)

@@ -23,11 +23,13 @@ CHALLENGES = (
 class Memory(Protocol):
     """Remembers verified credentials; see `remembered`."""
 
+    epoch: int
+
     def get(self, shown: str) -> Caller | None:
         """Return whose credential this is, if that was verified lately."""
 
-    def put(self, shown: str, caller: Caller) -> None:
-        """Remember a verified credential."""
+    def put(self, shown: str, caller: Caller, *, epoch: int) -> None:
+        """Remember a credential that was verified in this epoch."""
 
 
 class Brake(Protocol):
@@ -94,8 +96,9 @@ class Authenticator:
             return Caller(address=address)
         known = self._memory.get(shown)
         if known is None:
+            epoch = self._memory.epoch
             known = self._verified(shown, address)
-            self._memory.put(shown, known)
+            self._memory.put(shown, known, epoch=epoch)
         return msgspec.structs.replace(known, address=address)
 
     def _verified(self, shown: str, address: str) -> Caller:

@@ -36,7 +36,7 @@ class Tokens(Protocol):
 
 
 class Shares:
-    """Makes, lists and revokes shares. Fixed once made; `rights` gives the rules in force.
+    """Makes, lists and revokes shares. Fixed once made; a reload changes what the functions give.
 
     A share is bounded twice: here, when it is made, and by the rights that its maker still has
     whenever it is used. Only a credential without scopes may deal with shares: the others, those of
@@ -47,7 +47,7 @@ class Shares:
         self,
         store: AccountStore,
         rights: Callable[[], Rights],
-        tokens: Tokens,
+        tokens: Callable[[], Tokens],
         *,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -94,7 +94,7 @@ class Shares:
             expires_at_ns=ends,
         )
         self._store.add_share(record)
-        token = self._tokens.issue(maker, expires_at=ends / _NS, share=record.id)
+        token = self._tokens().issue(maker, expires_at=ends / _NS, share=record.id)
         return record, token
 
     def made_by(self, caller: Caller) -> list[ShareRecord]:

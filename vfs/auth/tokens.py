@@ -16,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from vfs.auth.errors import Unauthenticated
 from vfs.auth.keys import Verifying
+from vfs.state.accounts import AccountStore
 
 TOKEN_MAX_BYTES = 8 * 1024
 LEEWAY_SECONDS = 30
@@ -33,7 +34,9 @@ _REFUSED_HEADERS = ("crit", "b64", "zip", "cty", "enc", "jku", "jwk", "x5u", "x5
 _TEXT_CLAIMS = ("iss", "sub", "email", "jti", "share")
 _LATEST = 9_000_000_000  # in the year 2255; nanoseconds beyond 2262 fit no 64 bits
 _ECHOED = 20
+_BRACKETS_MAX = 200
 
+_JWS = jwt.PyJWS()
 _MALFORMED = "it is no signed token (three parts of base64url, joined by dots)"
 
 
@@ -80,7 +83,7 @@ def peek(text: str) -> Peeked:
 def fits(text: str, key: Verifying, algorithm: str) -> bool:
     """Tell whether the signature of a peeked token is by `key`, made with just this algorithm."""
     try:
-        jwt.PyJWS().decode(text, key, algorithms=[algorithm])
+        _JWS.decode(text, key, algorithms=[algorithm])
     except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
@@ -109,6 +112,12 @@ def check_claims(claims: dict[str, object], audience: tuple[str, ...], now: floa
             " set [auth] audience"
         )
     return ends + LEEWAY_SECONDS
+
+
+def check_revoked(peeked: Peeked, store: AccountStore) -> None:
+    """Raise Unauthenticated for a token that was revoked."""
+    if store.is_revoked(peeked.id):
+        raise _refused("it was revoked; get a new one")
 
 
 def scope_words(claims: dict[str, object]) -> tuple[str, ...]:
@@ -159,6 +168,8 @@ def _bytes(part: str) -> bytes:
 
 
 def _object(data: bytes) -> dict[str, object]:
+    if data.count(b"{") + data.count(b"[") > _BRACKETS_MAX:
+        raise _refused("a part of it is nested too deep")
     try:
         value = _JSON.decode(data.decode())
         if b"\\" in data:

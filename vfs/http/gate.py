@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 from providers.errors import StorageError
 from providers.names import RESERVED_PREFIX
@@ -19,7 +19,7 @@ from vfs.http.environ import TARGET_KEY
 from vfs.http.forwarded import Client, Network, resolve
 from vfs.http.line import PeerLost
 from vfs.http.request import Request, Response, header_map, text_response
-from vfs.http.visit import FINISH_KEY, Visit
+from vfs.http.visit import FINISH_KEY, Quota, Visit
 from vfs.state.errors import StateError
 
 Handler = Callable[[Request], Response]
@@ -37,14 +37,8 @@ _access = logging.getLogger("headgate.access")
 Authenticate = Callable[[Mapping[str, str], str], Caller]
 
 
-class Quota(Protocol):
-    """Bounds what one caller may ask for; see `vfs.auth.quota`."""
-
-    def enter(self, key: str) -> None:
-        """Count a request in; raise Throttled when it is too much."""
-
-    def leave(self, key: str) -> None:
-        """Count it out."""
+def _no_quota() -> None:
+    """Bound nobody."""
 
 
 class Gate:
@@ -62,7 +56,7 @@ class Gate:
         pages: Mapping[str, Handler] | None = None,
         authenticate: Authenticate | None = None,
         challenges: Callable[[], refusals.Challenges] = tuple,
-        quota: Quota | None = None,
+        quota: Callable[[], Quota | None] = _no_quota,
         ended: Callable[[Visit], None] | None = None,
         trusted_proxies: Sequence[Network] = (),
         public_url: str = "",
@@ -101,8 +95,8 @@ class Gate:
         def finish(received: int, sent: int, *, whole: bool) -> None:
             visit.received, visit.sent, visit.whole = received, sent, whole
             visit.seconds = time.perf_counter() - began
-            if visit.leave is not None:
-                visit.leave()
+            if visit.entered is not None:
+                visit.entered.leave(visit.caller)
             if self._ended is not None:
                 self._ended(visit)
 
@@ -126,7 +120,10 @@ class Gate:
             visit.address = client.address
             _refuse_token_in_url(environ)
             visit.caller = caller = self._authenticate(headers, client.address)
-            self._count(visit)
+            quota = self._quota()
+            if quota is not None:
+                quota.enter(caller)
+                visit.entered = quota
             base = f"{client.scheme}://{client.host}"
             request = Request(environ, headers, caller, (base, self._public))
             visit.path = request.path
@@ -157,15 +154,6 @@ class Gate:
         if page is not None:
             environ[TARGET_KEY] = slash + rest or "/"
         return page
-
-    def _count(self, visit: Visit) -> None:
-        """Count the request in, by user, or by address for who has no name."""
-        quota = self._quota
-        if quota is not None:
-            name = visit.caller.name
-            key = f"user {name}" if name is not None else f"address {visit.address}"
-            quota.enter(key)
-            visit.leave = lambda: quota.leave(key)
 
     def _client(self, environ: dict[str, Any], headers: Mapping[str, str]) -> Client:
         """Return whom the request comes from and by which name it reached us."""

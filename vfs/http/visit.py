@@ -2,12 +2,22 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 from vfs.auth.caller import ANONYMOUS, Caller
 
 FINISH_KEY = "headgate.finish"
 """Where a WSGI environment holds what the connection calls when the answer is out."""
+
+
+class Quota(Protocol):
+    """Bounds what one caller may ask for; see `vfs.auth.quota`."""
+
+    def enter(self, caller: Caller) -> None:
+        """Count a request in; raise Throttled when it is too much."""
+
+    def leave(self, caller: Caller) -> None:
+        """Count it out."""
 
 
 class Visit:
@@ -23,8 +33,8 @@ class Visit:
         "caller",
         "claimed",
         "destination",
+        "entered",
         "id",
-        "leave",
         "method",
         "path",
         "received",
@@ -48,4 +58,4 @@ class Visit:
         self.sent = 0
         self.whole = False
         self.seconds = 0.0
-        self.leave: Callable[[], None] | None = None
+        self.entered: Quota | None = None

@@ -15,6 +15,7 @@ class Desk:
     """Stands for what the authenticator asks, and writes down what it was asked."""
 
     def __init__(self) -> None:
+        self.epoch = 0
         self.known: dict[str, Caller] = {}
         self.calls: list[tuple[str, ...]] = []
         self.accounts = True
@@ -47,7 +48,7 @@ class Desk:
     def get(self, shown: str) -> Caller | None:
         return self.known.get(shown)
 
-    def put(self, shown: str, caller: Caller) -> None:
+    def put(self, shown: str, caller: Caller, *, epoch: int) -> None:
         self.known[shown] = caller
 
     def check(self, address: str, name: str) -> None:

@@ -50,7 +50,7 @@ class Site:
         users = Users((), self.store)
         key = GatewayKey(self.store, Vault(bytes(32)))
         self.tokens = GatewayTokens(self.store, key, users, ("https://gw.example.org",))
-        self.shares = Shares(self.store, lambda: self.rights, self.tokens)
+        self.shares = Shares(self.store, lambda: self.rights, lambda: self.tokens)
 
     def bearer(self, token: str) -> Caller:
         """Return whom a token lets in."""

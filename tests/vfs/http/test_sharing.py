@@ -37,7 +37,7 @@ class Site:
         )
         key = GatewayKey(self.store, Vault(bytes(32)))
         self.tokens = GatewayTokens(self.store, key, Users((), self.store), ())
-        sharing = Sharing(Shares(self.store, lambda: rights, self.tokens))
+        sharing = Sharing(Shares(self.store, lambda: rights, lambda: self.tokens))
         self.pages = {SHARES_NAME: sharing.handle}
         self.gate = self.gate_at("")
 

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 import click
 
+from vfs.commands.app_password import app_password
+from vfs.commands.user import user
+
 if TYPE_CHECKING:
     from vfs.app import App
     from vfs.check import Result
@@ -199,6 +202,10 @@ def reload(config: Path | None, state_dir: Path | None) -> None:
         click.echo(f"process {process}: {outcome.text}", err=not outcome.taken)
     if refused:
         sys.exit(_WRONG)
+
+
+cli.add_command(user)
+cli.add_command(app_password)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

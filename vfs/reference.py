@@ -205,19 +205,21 @@ def _commands() -> Iterator[str]:
         cli, info_name="headgate", terminal_width=_WIDTH, help_option_names=["-h", "--help"]
     )
     yield from _help("headgate", cli, context)
-    for name in cli.list_commands(context):
-        command = cli.commands[name]
-        inner = click.Context(command, info_name=name, parent=context, terminal_width=_WIDTH)
-        yield from _help(f"headgate {name}", command, inner)
 
 
 def _help(title: str, command: click.Command, context: click.Context) -> Iterator[str]:
+    """Yield the help of a command, then that of those within it."""
     yield ""
     yield f"## {title}"
     yield ""
     yield "```text"
     yield from (line.rstrip() for line in command.get_help(context).splitlines())
     yield "```"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.commands[name]
+            within = click.Context(inner, info_name=name, parent=context, terminal_width=_WIDTH)
+            yield from _help(f"{title} {name}", inner, within)
 
 
 def _errors() -> Iterator[str]:

@@ -39,14 +39,18 @@ class Command:
         return path
 
     def run(
-        self, *arguments: str | Path, powerless: bool = False
+        self, *arguments: str | Path, powerless: bool = False, given: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; `powerless` takes from root what other users do not have."""
+        """Run a command to its end, with `given` as its standard input.
+
+        `powerless` takes from root what other users do not have.
+        """
         prefix = POWERLESS if powerless and os.geteuid() == 0 else []
         return subprocess.run(
             [*prefix, *self.python, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment,
+            input=given,
             capture_output=True,
             text=True,
             timeout=60,
@@ -77,9 +81,9 @@ class Command:
             pytest.fail(f"no server: {line!r} {errors}")
         return process, found[0]
 
-    def refused(self, *arguments: str | Path, powerless: bool = False) -> str:
+    def refused(self, *arguments: str | Path, powerless: bool = False, given: str = "") -> str:
         """Run a command that must fail as wrong input does; return its one line."""
-        done = self.run(*arguments, powerless=powerless)
+        done = self.run(*arguments, powerless=powerless, given=given)
         assert (done.returncode, done.stdout) == (2, ""), done
         assert "Traceback" not in done.stderr
         assert done.stderr.count("\n") == 1, done.stderr

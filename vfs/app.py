@@ -13,10 +13,12 @@ import msgspec
 
 from providers import registry
 from vfs.auth.rights import Rights
+from vfs.auth.vault import Vault, VaultError, master_key
 from vfs.config import Config, StoreConfig
 from vfs.dav.door import handlers
 from vfs.dav.parts import Parts
 from vfs.dav.sweeper import Sweeper
+from vfs.entrance import Entrance
 from vfs.http.gate import Gate
 from vfs.http.server import Server
 from vfs.state.errors import StateError
@@ -41,8 +43,8 @@ class _Store(msgspec.Struct, frozen=True):
 class App:
     """One gateway: its tree and its server.
 
-    `tree`, `state`, `gate` and `server` are fixed. `config` and `_stores` are replaced by
-    `reload`, which one thread at a time may call. Raises ConfigError when a part cannot be made
+    `tree`, `state`, `entrance`, `gate` and `server` are fixed. `config` and `_stores` are replaced
+    by `reload`, which one thread at a time may call. Raises ConfigError when a part cannot be made
     as configured.
     """
 
@@ -60,8 +62,13 @@ class App:
         parts = Parts(self.state, folder / UPLOADS_FOLDER)
         self._sweeper = Sweeper(parts)
         self.tree.events.follow(Follower(self.state, self.tree.exists).follow)
+        self.entrance = self._enter(config, folder)
         self.gate = Gate(
             handlers(self.tree, self.state, parts),
+            authenticate=self.entrance.authenticate,
+            challenges=self.entrance.challenges,
+            quota=self.entrance.quota,
+            ended=self.entrance.ended,
             trusted_proxies=[ipaddress.ip_network(network) for network in server.trusted_proxies],
             public_url=server.public_url or "",
         )
@@ -81,6 +88,11 @@ class App:
                 ("server", "tls_cert"),
                 f"server.tls_cert and server.tls_key are no matching pair in PEM form: {reason}",
             ) from error
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether everything is allowed: there is no account and no rule."""
+        return self.entrance.is_open and not self.config.rules
 
     def stop(self) -> None:
         """Say that no more requests are wanted, let running ones end, then return."""
@@ -109,9 +121,11 @@ class App:
                 f"{config.file}: without [[rules]] the configuration would let everybody in, since"
                 f" the gateway listens on {self.config.server.listen}; keep the rules, or restart"
             )
+        follow = self.entrance.prepare(config)
         table, stores = self._build(config)
         before = {store.replica for store in self._stores.values()}
-        self.tree.remount(table, Rights(config.grants()))
+        follow()
+        self.tree.remount(table, Rights(config.grants(), closed=not self.entrance.is_open))
         old, self.config, self._stores = self.config, config, stores
         for replica in before - {store.replica for store in stores.values()}:
             _retire(replica)
@@ -131,6 +145,7 @@ class App:
         stores, self._stores = self._stores, {}
         for store in stores.values():
             _retire(store.replica)
+        self.entrance.close()
         self.state.close()
         if self._folder is not None:
             self._folder.cleanup()
@@ -156,6 +171,22 @@ class App:
             )
             raise _error(config, ("server", "state_dir"), text) from error
         return store
+
+    def _enter(self, config: Config, folder: Path) -> Entrance:
+        """Put together who may come in."""
+        try:
+            vault = Vault(master_key(folder, config.auth.master_key_file))
+            return Entrance(
+                config, folder=folder, store=self.state, vault=vault, close=self._close_to_strangers
+            )
+        except VaultError as error:
+            raise _error(config, ("auth", "master_key_file"), f"auth: {error}") from error
+        except StateError as error:
+            raise _error(config, ("server", "state_dir"), f"server.state_dir: {error}") from error
+
+    def _close_to_strangers(self) -> None:
+        """Let rules alone decide from now on: there is an account."""
+        self.tree.regulate(Rights(self.config.grants(), closed=True))
 
     def _build(self, config: Config) -> tuple[MountTable, dict[tuple[str, int], _Store]]:
         stores: dict[tuple[str, int], _Store] = {}

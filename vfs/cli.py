@@ -298,8 +298,18 @@ def _serve(app: "App", settings: "Config") -> None:
         serve(
             app,
             inbox,
-            ready=lambda: click.echo(f"Serving on {app.server.url}"),
+            ready=lambda: _tell(app),
             running=running,
+        )
+
+
+def _tell(app: "App") -> None:
+    click.echo(f"Serving on {app.server.url}")
+    if app.is_open and app.config.file is not None:
+        click.echo(
+            "There is no user, no issuer and no rule: whoever is on this machine may do everything,"
+            " and nobody else gets in.",
+            err=True,
         )
 
 

@@ -11,9 +11,11 @@ import msgspec
 from providers import registry
 from providers.base import Options
 from providers.errors import InvalidPath
+from vfs.account_config import read_issuers, read_users
 from vfs.address import Address, Network, Url
 from vfs.auth.right import Right
 from vfs.auth.rights import Rule
+from vfs.auth.settings import AuditConfig, AuthConfig, LimitsConfig, OidcConfig, UserConfig
 from vfs.section import Section
 from vfs.toml_file import TomlFile, dotted, header
 from vfs.toml_lines import Key
@@ -106,13 +108,28 @@ class Config(Section, frozen=True, kw_only=True):
     mounts: tuple[MountConfig, ...] = ()
     """The stores, by their paths."""
     rules: tuple[RuleConfig, ...] = ()
-    """Who may do what. Without any rule everything is allowed, but to this machine alone."""
+    """Who may do what. Without any rule and account all is allowed, but to this machine alone."""
+    users: tuple[UserConfig, ...] = ()
+    """The users, beside those that `headgate user add` made."""
+    oidc: tuple[OidcConfig, ...] = ()
+    """The OpenID Connect issuers whose tokens are accepted."""
+    auth: AuthConfig = AuthConfig()
+    """What holds for every login."""
+    limits: LimitsConfig = LimitsConfig()
+    """How much one user may ask for."""
+    audit: AuditConfig = AuditConfig()
+    """The audit log."""
 
     @property
     def public_url(self) -> str:
         """The URL that clients use."""
         scheme = "https" if self.server.tls_cert else "http"
         return self.server.public_url or f"{scheme}://{self.server.listen}"
+
+    @property
+    def audience(self) -> tuple[str, ...]:
+        """What the claim `aud` of a token must hold one of."""
+        return self.auth.audience or (self.public_url,)
 
     def grants(self) -> tuple[Rule, ...]:
         """Return the rules as the tree takes them."""
@@ -125,7 +142,7 @@ class Config(Section, frozen=True, kw_only=True):
 def load(path: Path) -> Config:
     """Read and check the file; raise ConfigError about the first thing that is wrong."""
     file = TomlFile(path)
-    known = ("server", "log", "mounts", "rules")
+    known = ("server", "log", "mounts", "rules", "users", "oidc", "auth", "limits", "audit")
     for name in file.root:
         if name not in known:
             near = nearest(name, known)
@@ -137,6 +154,11 @@ def load(path: Path) -> Config:
         log=read_table(file, ("log",), LogConfig),
         mounts=_mounts(file),
         rules=tuple(_rule(file, key) for key in tables_at(file, ("rules",))),
+        users=read_users(file),
+        oidc=read_issuers(file),
+        auth=read_table(file, ("auth",), AuthConfig),
+        limits=read_table(file, ("limits",), LimitsConfig),
+        audit=read_table(file, ("audit",), AuditConfig),
     )
     _check_reach(file, config)
     return config
@@ -173,6 +195,24 @@ def _server(file: TomlFile) -> ServerConfig:
         if path is not None:
             require_readable(file, (*key, name), path)
     return server
+
+
+def check_groups(config: Config, groups: frozenset[str]) -> None:
+    """Raise ConfigError when a rule names a group that nobody can be in; `groups` have members."""
+    if config.file is None or any(not issuer.groups for issuer in config.oidc):
+        return
+    known = groups.union(*(issuer.groups.values() for issuer in config.oidc))
+    for place, rule in enumerate(config.rules):
+        for who in rule.who:
+            kind, _, name = who.partition(":")
+            if kind == "group" and name not in known:
+                near = nearest(name, known)
+                hint = f"did you mean {near!r}?" if near else "nobody is in it"
+                raise TomlFile(config.file).error(
+                    ("rules", place, "who"),
+                    f"rules.who: there is no group {name!r}; {hint} A user gets it by 'groups' in"
+                    f" [users.NAME] or by: headgate user add NAME --group {name}",
+                )
 
 
 def _mounts(file: TomlFile) -> tuple[MountConfig, ...]:
@@ -250,6 +290,8 @@ def _rule(file: TomlFile, key: Key) -> RuleConfig:
         raise file.error((*key, "path"), f"rules.path is no path: {error.detail}") from error
     for who in rule.who:
         kind, colon, name = who.partition(":")
+        if kind == "user" and ":" in name:
+            _check_issuer(file, key, name)
         if kind in ("user", "group") and name:
             continue
         if colon or kind not in ("anyone", "authenticated", "scope"):
@@ -259,6 +301,17 @@ def _rule(file: TomlFile, key: Key) -> RuleConfig:
                 f" 'scope', not {who!r}",
             )
     return msgspec.structs.replace(rule, path=path)
+
+
+def _check_issuer(file: TomlFile, key: Key, name: str) -> None:
+    issuer = name.partition(":")[0]
+    known = table_at(file, ("oidc",))
+    if issuer not in known:
+        raise file.error(
+            (*key, "who"),
+            f"rules.who: 'user:{name}' is a user of the issuer {issuer!r}, but there is no table"
+            f" [oidc.{issuer}]",
+        )
 
 
 def _check_reach(file: TomlFile, config: Config) -> None:

@@ -20,6 +20,7 @@ from providers import registry
 from providers.base import Capabilities, Provider
 from providers.errors import leaves
 from vfs import config
+from vfs.auth import settings
 from vfs.auth.right import Right
 from vfs.cli import cli
 from vfs.errors import meaning
@@ -86,6 +87,11 @@ def _config() -> Iterator[str]:
             options = registry.find(name).options
             yield from _section(f'Options of `provider = "{name}"`', options)
     yield from _section("`[[rules]]`", config.RuleConfig)
+    yield from _section("`[users.NAME]`", settings.UserConfig, without={"name"})
+    yield from _section("`[oidc.NAME]`", settings.OidcConfig, without={"name"})
+    yield from _section("`[auth]`", settings.AuthConfig)
+    yield from _section("`[limits]`", settings.LimitsConfig)
+    yield from _section("`[audit]`", settings.AuditConfig)
 
 
 def _section(

@@ -7,7 +7,7 @@ import difflib
 import enum
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar, get_args, get_origin
 
@@ -35,20 +35,30 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def read_table(
-    file: TomlFile, key: Key, cls: type[Struct], *, without: Iterable[str] = ()
+    file: TomlFile,
+    key: Key,
+    cls: type[Struct],
+    *,
+    without: Iterable[str] = (),
+    given: Mapping[str, object] | None = None,
 ) -> Struct:
     """Return the table at `key` as a `cls`; raise ConfigError about the first thing wrong in it.
 
-    Keys named in `without` are left to the caller. A path becomes absolute, relative to the file.
+    Keys named in `without` are left to the caller. Fields in `given` have their value from there
+    and no key. A path becomes absolute, relative to the file.
     A field that ends in `_file` must be readable, and one that ends in `_env` a variable's name.
     """
     table = table_at(file, key)
     skipped = frozenset(without)
-    fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+    values: dict[str, object] = dict(given or {})
+    fields = {
+        field.encode_name: field
+        for field in msgspec.structs.fields(cls)
+        if field.name not in values
+    }
     for name in table:
         if name not in fields and name not in skipped:
             raise file.error((*key, name), _unknown(key, name, [*skipped, *fields]))
-    values: dict[str, object] = {}
     for name, field in fields.items():
         if name in table:
             values[field.name] = _convert(file, (*key, name), field.type, table[name])

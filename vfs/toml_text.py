@@ -30,6 +30,11 @@ def effective(config: Config) -> str:
         lines.append(f"read_only = {_value(mount.read_only)}")
         for replica in mount.replicas:
             lines += ["", f"[[{dotted((*key, 'replicas'))}]]", *_store(replica)]
+    for section, tables in (("users", config.users), ("oidc", config.oidc)):
+        for table in tables:
+            lines += ["", f"[{dotted((section, table.name))}]", *_fields(table, without="name")]
+    for name in ("auth", "limits", "audit"):
+        lines += ["", f"[{name}]", *_fields(getattr(config, name))]
     for rule in config.rules:
         lines += ["", "[[rules]]", *_fields(rule)]
     return "\n".join(lines) + "\n"
@@ -40,11 +45,11 @@ def _store(store: StoreConfig) -> Iterator[str]:
     yield from _fields(store.options)
 
 
-def _fields(struct: msgspec.Struct) -> Iterator[str]:
+def _fields(struct: msgspec.Struct, *, without: str = "") -> Iterator[str]:
     for field in msgspec.structs.fields(struct):
         name = field.encode_name
         value = getattr(struct, field.name)
-        if value is None:
+        if value is None or name == without:
             continue
         if name.endswith("_env"):
             state = "is set" if str(value) in os.environ else "is not set"

@@ -13,7 +13,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     issuer the gateway trusts stands behind the scopes, so that rules for "scope" hold.
 
     `credential` names what was shown, for the audit log: "password", "app:NAME", "key:ID",
-    "share:ID", "oidc:ISSUER"; never a secret. It is good until `expires_at`, in Unix seconds.
+    "token:ID", "share:ID", "oidc:ISSUER"; never a secret. It is good until `expires_at`, in Unix
+    seconds.
     `address` is the network address, "" for the gateway's own work.
     """
 

@@ -1,6 +1,6 @@
 """Why a caller is not let in. Texts name cause and way out, never a secret."""
 
-__all__ = ["AuthError", "Throttled", "Unauthenticated"]
+__all__ = ["Ambiguous", "AuthError", "Throttled", "Unauthenticated"]
 
 
 class AuthError(Exception):
@@ -9,6 +9,10 @@ class AuthError(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+class Ambiguous(AuthError):
+    """The request can be read in two ways. Answered 400."""
 
 
 class Unauthenticated(AuthError):

@@ -56,7 +56,10 @@ class FileSlice:
 
 
 class Answer:
-    """One response. Used by one thread; made before its request is known to be sound."""
+    """One response. Used by one thread; made before its request is known to be sound.
+
+    `sent` counts the bytes that went out, head and framing included.
+    """
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -69,6 +72,7 @@ class Answer:
         self._left: int | None = None
         self._is_last = False
         self._pace = Pace(line)
+        self.sent = 0
         self.is_whole = False
         self.keep = False
 
@@ -153,6 +157,7 @@ class Answer:
 
     def _send(self, data: bytes) -> None:
         self._line.send(data)
+        self.sent += len(data)
         self._pace.add(len(data))
 
     def _framed(self, data: bytes) -> bytes:
@@ -241,6 +246,7 @@ class Answer:
             offset += sent
             if self._left is not None:
                 self._left -= sent
+            self.sent += sent
             self._pace.add(sent)
         return offset
 

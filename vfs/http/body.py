@@ -28,9 +28,11 @@ class Body:
 
     `100 Continue` is sent at the first read, so whoever refuses a request before reading gets it
     without its body. A body that ends early raises BadRequest: it never looks complete.
+    `received` counts the bytes that were read.
     """
 
     def __init__(self, line: Line, head: Head) -> None:
+        self.received = 0
         self._line = line
         self._continue = head.expects_continue
         self._pace: Pace | None = None
@@ -100,6 +102,7 @@ class Body:
     def _take(self, size: int) -> bytes:
         assert self._pace is not None
         data = self._source.take(size)
+        self.received += len(data)
         self._pace.add(len(data))
         return data
 

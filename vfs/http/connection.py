@@ -17,6 +17,7 @@ from vfs.http.body import Body
 from vfs.http.environ import environ_of
 from vfs.http.line import Host, PeerLost
 from vfs.http.pace import HEAD_SECONDS, IDLE_SECONDS, STALL_SECONDS
+from vfs.http.visit import FINISH_KEY
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Connection:
             head = heads.parse(self._gathered())
             body = Body(self, head)
             answer.expect(head, body)
-            self._run(answer, environ_of(self, head, body))
+            self._run(answer, environ_of(self, head, body), body)
         except BadRequest as error:
             answer.refuse(error)
         except StorageError as error:
@@ -144,14 +145,19 @@ class Connection:
         self._deadline = time.monotonic() + (HEAD_SECONDS if self._buffer else IDLE_SECONDS)
         return True
 
-    def _run(self, answer: Answer, environ: dict[str, Any]) -> None:
-        result = self.host.wsgi_app(environ, answer.start)
+    def _run(self, answer: Answer, environ: dict[str, Any], body: Body) -> None:
         try:
-            answer.send(result)
+            result = self.host.wsgi_app(environ, answer.start)
+            try:
+                answer.send(result)
+            finally:
+                close = getattr(result, "close", None)
+                if close is not None:
+                    close()
         finally:
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
+            finish = environ.get(FINISH_KEY)
+            if finish is not None:
+                finish(body.received, answer.sent, whole=answer.is_whole)
 
     def receive(self, size: int) -> bytes:
         """Return up to `size` bytes, waiting for the first; empty at the end of the stream."""

@@ -1,7 +1,7 @@
 """Gate: the WSGI application. Each request goes through here once, in and out."""
 
 import logging
-import secrets
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
@@ -9,15 +9,18 @@ from itertools import chain
 from typing import Any
 
 from providers.errors import StorageError
-from vfs import errors
+from providers.names import RESERVED_PREFIX
 from vfs.auth.caller import Caller
-from vfs.dav.multistatus import CONTENT_TYPE, error_body
+from vfs.auth.errors import AuthError
+from vfs.http import refusals
 from vfs.http.answer import FileSlice
 from vfs.http.bad_request import BadRequest
+from vfs.http.environ import TARGET_KEY
 from vfs.http.forwarded import Client, Network, resolve
 from vfs.http.line import PeerLost
 from vfs.http.request import Request, Response, header_map, text_response
-from vfs.state.errors import LockConflict, StateError
+from vfs.http.visit import FINISH_KEY, Quota, Visit
+from vfs.state.errors import StateError
 
 Handler = Callable[[Request], Response]
 StartResponse = Callable[..., Any]
@@ -25,24 +28,45 @@ StartResponse = Callable[..., Any]
 READY_TARGET = "/.headgate-ready"
 """Answers 200 while the server takes requests and 503 once a stop was asked for."""
 
+_ERROR = 400
+_TOKEN_IN_QUERY = re.compile(r"(?:^|&)(?:access_token|authz|bearer|token)=", re.IGNORECASE)
+
 _log = logging.getLogger(__name__)
 _access = logging.getLogger("headgate.access")
 
+Authenticate = Callable[[Mapping[str, str], str], Caller]
+
+
+def _no_quota() -> None:
+    """Bound nobody."""
+
 
 class Gate:
-    """Finds the handler of a method and turns whatever it raises into an answer.
+    """Finds out who asks and the handler of the method; turns whatever is raised into an answer.
 
-    All attributes are fixed but `stopping`, which is set once.
+    `pages` are what is served under reserved names at the root; each sees the path beneath its own.
+    `ended` is told of every request once its answer is out. All attributes are fixed but
+    `stopping`, which is set once.
     """
 
     def __init__(
         self,
         handlers: Mapping[str, Handler],
         *,
+        pages: Mapping[str, Handler] | None = None,
+        authenticate: Authenticate | None = None,
+        challenges: Callable[[], refusals.Challenges] = tuple,
+        quota: Callable[[], Quota | None] = _no_quota,
+        ended: Callable[[Visit], None] | None = None,
         trusted_proxies: Sequence[Network] = (),
         public_url: str = "",
     ) -> None:
         self._handlers = handlers
+        self._pages = dict(pages or {})
+        self._authenticate = authenticate or _anybody
+        self._challenges = challenges
+        self._quota = quota
+        self._ended = ended
         self._trusted = trusted_proxies
         self._public = public_url.rstrip("/")
         self.stopping = False
@@ -51,57 +75,85 @@ class Gate:
         """Answer one request."""
         began = time.perf_counter()
         headers = header_map(environ)
-        response = self._answer(environ, headers)
+        visit = Visit(environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["REMOTE_ADDR"])
+        response = self._answer(environ, headers, visit)
         took_ms = (time.perf_counter() - began) * 1000
         fields = list(response.headers)
         body = response.body
+        visit.status = response.status
         if isinstance(body, bytes):
             if response.status not in (204, 304):
                 fields.append(("Content-Length", str(len(body))))
             body = [body] if body else []
+        if response.status >= _ERROR:
+            fields.append(("X-Request-Id", visit.id))
         if "x-server-timing" in headers:
             fields.append(("Server-Timing", f"app;dur={took_ms:.2f}"))
         status = f"{response.status} {HTTPStatus(response.status).phrase}"
-        _access.debug(
-            "%s %s %d %.1f ms",
-            environ["REQUEST_METHOD"],
-            environ["PATH_INFO"],
-            response.status,
-            took_ms,
-        )
+        _access.debug("%s %s %d %.1f ms", visit.method, visit.path, response.status, took_ms)
+
+        def finish(received: int, sent: int, *, whole: bool) -> None:
+            visit.received, visit.sent, visit.whole = received, sent, whole
+            visit.seconds = time.perf_counter() - began
+            if visit.entered is not None:
+                visit.entered.leave(visit.caller)
+            if self._ended is not None:
+                self._ended(visit)
+
+        environ[FINISH_KEY] = finish
         start(status, fields)
         return body
 
-    def _answer(self, environ: dict[str, Any], headers: Mapping[str, str]) -> Response:
-        method = environ["REQUEST_METHOD"]
-        if environ["PATH_INFO"] == READY_TARGET:
+    def _answer(
+        self, environ: dict[str, Any], headers: Mapping[str, str], visit: Visit
+    ) -> Response:
+        method = visit.method
+        if visit.path == READY_TARGET:
             return text_response(503, "stopping") if self.stopping else text_response(200, "ready")
         prefix = ""
         try:
-            handler = self._handlers.get(method)
+            handler = self._page(environ) or self._handlers.get(method)
             if handler is None:
                 allowed = [("Allow", ", ".join(self._handlers))]
                 return text_response(405, f"The method {method} is not served here.", allowed)
             client = self._client(environ, headers)
+            visit.address = client.address
+            _refuse_token_in_url(environ)
+            visit.caller = caller = self._authenticate(headers, client.address)
+            quota = self._quota()
+            if quota is not None:
+                quota.enter(caller)
+                visit.entered = quota
             base = f"{client.scheme}://{client.host}"
-            caller = Caller(address=client.address)
             request = Request(environ, headers, caller, (base, self._public))
+            visit.path = request.path
+            visit.destination = headers.get("destination", "")
             prefix = request.prefix
             return _primed(handler(request))
         except BadRequest as error:
-            return _refused(error, prefix)
+            return refusals.bad(error, prefix)
+        except AuthError as error:
+            visit.claimed = getattr(error, "name", "")
+            return refusals.unknown(error, self._challenges())
         except StorageError as error:
-            return _failed(error)
+            return refusals.failed(error, visit.caller, self._challenges())
         except StateError as error:
-            return _unstated(error)
+            return refusals.unstated(error)
         except PeerLost:
             raise  # the server beneath knows what to do
         except Exception:  # noqa: BLE001 - whatever it is, the client gets a number and no traceback
-            number = secrets.token_hex(4)
-            _log.exception("request %s failed: %s %s", number, method, environ["PATH_INFO"])
+            _log.exception("request %s failed: %s %s", visit.id, method, visit.path)
             return text_response(
-                500, f"The gateway failed on this request; its log says why, under {number}."
+                500, f"The gateway failed on this request; its log says why, under {visit.id}."
             )
+
+    def _page(self, environ: dict[str, Any]) -> Handler | None:
+        """Return the page that the target names, and leave it what stands beneath its name."""
+        name, slash, rest = environ[TARGET_KEY].removeprefix("/").partition("/")
+        page = self._pages.get(name) if name.startswith(RESERVED_PREFIX) else None
+        if page is not None:
+            environ[TARGET_KEY] = slash + rest or "/"
+        return page
 
     def _client(self, environ: dict[str, Any], headers: Mapping[str, str]) -> Client:
         """Return whom the request comes from and by which name it reached us."""
@@ -141,32 +193,16 @@ class _Primed:
             close()
 
 
-def _refused(error: BadRequest, prefix: str) -> Response:
-    headers = list(error.headers)
-    if error.status == 304:
-        return Response(304, headers)
-    if error.condition:
-        headers.append(("Content-Type", CONTENT_TYPE))
-        hrefs = [prefix + href for href in error.hrefs]
-        body = error_body(error.condition, hrefs, detail=error.detail)
-        return Response(error.status, headers, body)
-    return text_response(error.status, error.detail, headers)
+def _anybody(_headers: Mapping[str, str], address: str) -> Caller:
+    return Caller(address=address)
 
 
-def _failed(error: StorageError) -> Response:
-    row = errors.meaning(error)
-    _log.log(row.level, "%s", error)
-    headers: list[tuple[str, str]] = []
-    if row.status == 503:
-        headers.append(("Retry-After", str(int(error.retry_after_seconds or 1))))
-    return text_response(row.status, errors.sentence(error), headers)
-
-
-def _unstated(error: StateError) -> Response:
-    row = errors.state_meaning(error)
-    _log.log(row.level, "%s", error)
-    headers = [("Retry-After", "1")] if row.status == 503 else []
-    if isinstance(error, LockConflict):
-        return Response(423, [("Content-Type", CONTENT_TYPE)], error_body("no-conflicting-lock"))
-    detail = f"{error.text}: {error.detail}" if error.detail else error.text
-    return text_response(row.status, detail, headers)
+def _refuse_token_in_url(environ: Mapping[str, Any]) -> None:
+    """Raise BadRequest when the query holds a credential: URLs are logged and passed on."""
+    query = environ.get("QUERY_STRING", "")
+    if query and _TOKEN_IN_QUERY.search(query):
+        raise BadRequest(
+            400,
+            "A token does not belong into a URL, where logs keep it; send it as"
+            " 'Authorization: Bearer TOKEN', and revoke the one that was sent here.",
+        )

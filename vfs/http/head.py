@@ -41,6 +41,7 @@ _SINGLE = frozenset(
         b"range",
         b"timeout",
         b"user-agent",
+        b"x-access-token",
         b"x-oc-mtime",
         b"x-update-range",
     }

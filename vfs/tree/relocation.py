@@ -117,6 +117,9 @@ class Relocation:
         steps.changeable(target)
         steps.refuse_mounts(target)
         entry = steps.stat(source)
+        if entry.is_folder:
+            # Where it arrives, the names in it may be there for the caller to list.
+            rights.check(caller, source, Right.LIST)
         there = steps.existing(target)
         if there is None:
             rights.check(caller, target, Right.CREATE)

@@ -52,6 +52,10 @@ class Tree:
         """Put other mounts and rules in force; operations under way end on the old ones."""
         self._steps, self._rights = Steps(table), rights
 
+    def regulate(self, rights: Rights) -> None:
+        """Put other rules in force."""
+        self._rights = rights
+
     # Reading
 
     def stat(self, caller: Caller, path: str) -> Entry:

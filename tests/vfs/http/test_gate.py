@@ -83,7 +83,7 @@ def test_every_failure_of_the_state_has_its_status(kind: type[StateError]) -> No
     assert got.body
 
 
-@pytest.mark.logs("request [0-9a-f]{8} failed")
+@pytest.mark.logs("request [0-9a-f]{16} failed")
 @pytest.mark.parametrize(
     "error",
     [

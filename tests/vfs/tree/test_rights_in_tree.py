@@ -40,6 +40,19 @@ NEEDS: dict[str, tuple[Operation, set[tuple[str, Right]]]] = {
         lambda t: t.copy(ALICE, "/a/f", "/b/e", overwrite=True),
         {("/a/f", Right.READ), ("/b/e", Right.MODIFY), ("/b/e", Right.DELETE)},
     ),
+    "copy of a folder": (
+        lambda t: t.copy(ALICE, "/a/d", "/b/n"),
+        {("/a/d", Right.READ), ("/a/d", Right.LIST), ("/b/n", Right.CREATE)},
+    ),
+    "rename of a folder": (
+        lambda t: t.rename(ALICE, "/a/d", "/b/n"),
+        {
+            ("/a/d", Right.READ),
+            ("/a/d", Right.LIST),
+            ("/a/d", Right.DELETE),
+            ("/b/n", Right.CREATE),
+        },
+    ),
     "rename": (
         lambda t: t.rename(ALICE, "/a/f", "/b/n"),
         {("/a/f", Right.READ), ("/a/f", Right.DELETE), ("/b/n", Right.CREATE)},

@@ -1,0 +1,131 @@
+"""Who asks is found out once for each credential, and guessing is slowed down."""
+
+import base64
+
+import pytest
+
+from vfs.auth.authenticator import CHALLENGES, Authenticator
+from vfs.auth.caller import Caller
+from vfs.auth.errors import Throttled, Unauthenticated
+
+TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2ln"
+
+
+class Desk:
+    """Stands for what the authenticator asks, and writes down what it was asked."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.known: dict[str, Caller] = {}
+        self.calls: list[tuple[str, ...]] = []
+        self.accounts = True
+        self.closed = 0
+        self.refuses_all = False
+        self.authenticator = Authenticator(
+            memory=self,
+            brake=self,
+            password=self._password,
+            token=self._token,
+            has_accounts=lambda: self.accounts,
+            close=self._close,
+        )
+
+    def _close(self) -> None:
+        self.closed += 1
+
+    def _password(self, name: str, password: str) -> Caller:
+        self.calls.append(("password", name))
+        if password != "right":
+            raise Unauthenticated("wrong name or password")
+        return Caller(name=name)
+
+    def _token(self, token: str) -> Caller:
+        self.calls.append(("token",))
+        if token != TOKEN:
+            raise Unauthenticated("no", name="mallory")
+        return Caller(name="alice")
+
+    def get(self, shown: str) -> Caller | None:
+        return self.known.get(shown)
+
+    def put(self, shown: str, caller: Caller, *, epoch: int) -> None:
+        self.known[shown] = caller
+
+    def check(self, address: str, name: str) -> None:
+        if self.refuses_all:
+            raise Throttled("later", retry_after_seconds=3)
+
+    def failed(self, address: str, name: str) -> None:
+        self.calls.append(("failed", address, name))
+
+    def succeeded(self, address: str, name: str) -> None:
+        self.calls.append(("succeeded", address, name))
+
+    def ask(self, shown: str | None, address: str = "192.0.2.1") -> Caller:
+        headers = {} if shown is None else {"authorization": shown}
+        return self.authenticator.caller(headers, address)
+
+
+def _basic(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def test_a_credential_is_verified_once() -> None:
+    desk = Desk()
+    for address in ("192.0.2.1", "192.0.2.2"):
+        got = desk.ask(_basic("alice", "right"), address)
+        assert (got.name, got.address) == ("alice", address)
+    assert desk.calls == [("password", "alice"), ("succeeded", "192.0.2.1", "alice")]
+
+
+def test_a_failure_is_counted_and_never_remembered() -> None:
+    desk = Desk()
+    for _ in range(2):
+        with pytest.raises(Unauthenticated) as refused:
+            desk.ask(_basic("alice", "wrong"))
+        assert refused.value.name == "alice"
+    assert desk.calls.count(("failed", "192.0.2.1", "alice")) == 2
+    with pytest.raises(Unauthenticated) as refused:
+        desk.ask("Bearer x.y.z")
+    assert refused.value.name == "mallory"
+    assert not desk.known
+
+
+def test_who_guesses_too_fast_is_not_even_heard() -> None:
+    desk = Desk()
+    desk.refuses_all = True
+    with pytest.raises(Throttled):
+        desk.ask(_basic("alice", "right"))
+    assert desk.calls == []
+
+
+def test_a_credential_known_already_is_not_slowed_down() -> None:
+    desk = Desk()
+    desk.ask(_basic("alice", "right"))
+    desk.refuses_all = True
+    assert desk.ask(_basic("alice", "right")).name == "alice"
+
+
+def test_without_accounts_nobody_is_asked_and_nobody_is_named() -> None:
+    desk = Desk()
+    desk.accounts = False
+    authenticator = Authenticator(
+        memory=desk,
+        brake=desk,
+        password=desk._password,
+        token=desk._token,
+        has_accounts=lambda: desk.accounts,
+        close=desk._close,
+    )
+    before = desk.closed
+    assert authenticator.challenges() == ()
+    assert authenticator.caller({"authorization": _basic("alice", "right")}, "a").name is None
+    desk.accounts = True
+    authenticator._look_at = 0
+    assert authenticator.caller({"authorization": _basic("alice", "right")}, "a").name == "alice"
+    assert authenticator.challenges() == CHALLENGES
+    desk.accounts = False
+    authenticator._look_at = 0
+    with pytest.raises(Unauthenticated):
+        authenticator.caller({"authorization": _basic("alice", "wrong")}, "a")
+    assert desk.closed == before + 1

@@ -1,0 +1,106 @@
+"""Quota: how many requests one caller may make, in time and at once."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+from vfs.auth.caller import Caller
+from vfs.auth.errors import Throttled
+from vfs.auth.network import network_of
+from vfs.auth.recent import Recent
+from vfs.auth.settings import LimitsConfig
+
+BURST_SECONDS = 20.0
+"""Worth of requests that may come at once."""
+
+CALLERS_MAX = 10_000
+"""Users, and addresses without a login, whose rate is known; the one seen longest ago goes."""
+
+_RETRY_SECONDS = 1.0
+
+Key = tuple[bool, str]
+
+
+class Quota:
+    """Counts the requests of each user, and of each address for callers without a login.
+
+    Every process counts by itself. When a table is full, who was seen longest ago starts anew with
+    a whole burst; users and addresses have a table each, so strangers displace no user. What runs
+    is counted exactly, and there is never more of it than there are threads.
+
+    `_lock` guards `_users`, `_addresses` and `_running`; the rest is fixed. A reload makes a new
+    one: `leave` the one that was entered.
+    """
+
+    def __init__(
+        self,
+        limits: LimitsConfig,
+        *,
+        most: int = CALLERS_MAX,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        rate = limits.requests_per_second
+        self._rate = rate
+        self._interval = 1 / rate if rate > 0 else 0.0
+        self._burst = max(BURST_SECONDS, self._interval)
+        self._at_once = limits.requests_at_once
+        self._limited = rate > 0 or self._at_once > 0
+        self._now = now
+        self._lock = threading.Lock()
+        # The moment at which all that was asked for so far is within the rate.
+        self._users: Recent[str, float] = Recent(most)
+        self._addresses: Recent[str, float] = Recent(most)
+        self._running: dict[Key, int] = {}
+
+    def enter(self, caller: Caller) -> None:
+        """Count a request that begins; raise Throttled, 503 or 429, and count nothing.
+
+        Each call that returns needs one `leave`, when the last byte of the answer is out.
+        """
+        if not self._limited:
+            return
+        key = _key(caller)
+        with self._lock:
+            running = self._running.get(key, 0)
+            if 0 < self._at_once <= running:
+                raise Throttled(
+                    f"{running} requests of yours are being answered, as many as may be."
+                    " Try again when one has ended.",
+                    retry_after_seconds=_RETRY_SECONDS,
+                    status=503,
+                )
+            if self._interval:
+                self._charge(key)
+            if self._at_once > 0:
+                self._running[key] = running + 1
+
+    def leave(self, caller: Caller) -> None:
+        """Count a request that ended."""
+        if self._at_once <= 0:
+            return
+        key = _key(caller)
+        with self._lock:
+            running = self._running.pop(key, 0)
+            if running > 1:
+                self._running[key] = running - 1
+
+    def _charge(self, key: Key) -> None:
+        now = self._now()
+        is_user, name = key
+        table = self._users if is_user else self._addresses
+        even_at = max(table.get(name) or now, now) + self._interval
+        over = even_at - now - self._burst
+        # A hair over is the rounding of the clock.
+        if over > self._interval * 1e-6:
+            raise Throttled(
+                f"More than {self._rate:g} requests a second. Try again in {math.ceil(over)} s.",
+                retry_after_seconds=over,
+            )
+        table.put(name, even_at)
+
+
+def _key(caller: Caller) -> Key:
+    if caller.name is None:
+        return False, network_of(caller.address)
+    return True, caller.name

@@ -1,0 +1,61 @@
+"""Visit: one request as the audit log sees it, from its arrival to the last byte of its answer."""
+
+import secrets
+import time
+from typing import Protocol
+
+from vfs.auth.caller import ANONYMOUS, Caller
+
+FINISH_KEY = "headgate.finish"
+"""Where a WSGI environment holds what the connection calls when the answer is out."""
+
+
+class Quota(Protocol):
+    """Bounds what one caller may ask for; see `vfs.auth.quota`."""
+
+    def enter(self, caller: Caller) -> None:
+        """Count a request in; raise Throttled when it is too much."""
+
+    def leave(self, caller: Caller) -> None:
+        """Count it out."""
+
+
+class Visit:
+    """What is known of one request; filled as it is learnt, by the one thread that answers it.
+
+    `claimed` is whom a refused credential named. `path` is the tree's, or what the client wrote
+    where that is none.
+    """
+
+    __slots__ = (
+        "address",
+        "began",
+        "caller",
+        "claimed",
+        "destination",
+        "entered",
+        "id",
+        "method",
+        "path",
+        "received",
+        "seconds",
+        "sent",
+        "status",
+        "whole",
+    )
+
+    def __init__(self, method: str, path: str, address: str) -> None:
+        self.id = secrets.token_hex(8)
+        self.began = time.time()
+        self.method = method
+        self.path = path
+        self.address = address
+        self.caller: Caller = ANONYMOUS
+        self.claimed = ""
+        self.destination = ""
+        self.status = 0
+        self.received = 0
+        self.sent = 0
+        self.whole = False
+        self.seconds = 0.0
+        self.entered: Quota | None = None

@@ -1,10 +1,13 @@
 """`headgate token`, as operators and users run it."""
 
+import contextlib
+import io
 import json
 import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -19,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from vfs.auth.gateway_tokens import ISSUER
 from vfs.auth.keys import Signing
 from vfs.auth.tokens import peek
+from vfs.cli import main
 from vfs.state.accounts import UserRecord
 from vfs.state.sqlite import STATE_FILE, SqliteStore
 
@@ -41,14 +45,42 @@ def public(key: Signing = KEY) -> str:
     return key.public_key().public_bytes(Encoding.PEM, form).decode()
 
 
+class Inside:
+    """Runs the command in this process, which takes a hundredth of the time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run it to its end with `given` as its standard input."""
+        with (
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(io.StringIO()) as out,
+            contextlib.redirect_stderr(io.StringIO()) as err,
+            patch("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode()))),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main(list(map(str, arguments)))
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+    def refused(self, *arguments: str | Path) -> str:
+        """Run what must fail as wrong input does; return its one line."""
+        done = self.run(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("\n") == 1, done.stderr
+        return done.stderr
+
+
 @pytest.fixture
-def ann(headgate: "Command") -> "Command":
+def ann(tmp_path: Path) -> Inside:
     """Give the command beside a state directory with Ann in it, and her key."""
-    (headgate.folder / "state").mkdir()
-    with SqliteStore(headgate.folder / "state" / STATE_FILE) as store:
+    (tmp_path / "state").mkdir()
+    with SqliteStore(tmp_path / "state" / STATE_FILE) as store:
         store.put_user(UserRecord(name="ann", public_keys=(public(),)))
-    (headgate.folder / "ann.key").write_bytes(private())
-    return headgate
+    (tmp_path / "ann.key").write_bytes(private())
+    return Inside(tmp_path)
 
 
 def made(done: subprocess.CompletedProcess[str]) -> str:
@@ -61,14 +93,21 @@ def made(done: subprocess.CompletedProcess[str]) -> str:
     return token
 
 
-def shown(headgate: "Command", token: str, *options: str | Path) -> str:
+def shown(headgate: "Inside | Command", token: str, *options: str | Path) -> str:
     done = headgate.run("token", "inspect", *options, given=token)
     assert (done.returncode, done.stderr) == (0, "")
     assert token.rpartition(".")[2] not in done.stdout
     return done.stdout
 
 
-def test_the_gateway_issues_what_it_accepts(ann: "Command") -> None:
+def test_a_process_of_its_own_prints_the_token_alone(ann: Inside, headgate: "Command") -> None:
+    """As in TOKEN=$(headgate token issue ...); both fixtures share the folder."""
+    assert headgate.folder == ann.folder
+    token = made(headgate.run("token", "issue", "--user", "ann", *STATE))
+    assert "verdict: the token is accepted" in shown(headgate, token, *STATE)
+
+
+def test_the_gateway_issues_what_it_accepts(ann: Inside) -> None:
     token = made(
         ann.run(
             "token", "issue", "--user", "ann", "--expires", "2h",
@@ -94,7 +133,7 @@ def test_the_gateway_issues_what_it_accepts(ann: "Command") -> None:
     [KEY, ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)],
     ids=["ec", "ed25519", "rsa"],
 )
-def test_a_user_s_key_signs_what_the_gateway_accepts(ann: "Command", key: Signing) -> None:
+def test_a_user_s_key_signs_what_the_gateway_accepts(ann: Inside, key: Signing) -> None:
     (ann.folder / "own.key").write_bytes(private(key))
     with SqliteStore(ann.folder / "state" / STATE_FILE) as store:
         store.put_user(UserRecord(name="ann", public_keys=(public(), public(key))))
@@ -110,7 +149,7 @@ def test_a_user_s_key_signs_what_the_gateway_accepts(ann: "Command", key: Signin
     assert "signature: not checked" in shown(ann, token)
 
 
-def test_a_passphrase_comes_from_a_pipe_or_a_file(ann: "Command") -> None:
+def test_a_passphrase_comes_from_a_pipe_or_a_file(ann: Inside) -> None:
     (ann.folder / "locked.key").write_bytes(private(passphrase=b"pass word"))
     (ann.folder / "pass").write_text("pass word\n")
     issue = ("token", "issue", "--user", "ann", "--key", "locked.key")
@@ -126,7 +165,7 @@ def test_a_passphrase_comes_from_a_pipe_or_a_file(ann: "Command") -> None:
     )
 
 
-def test_a_revoked_token_is_refused(ann: "Command") -> None:
+def test_a_revoked_token_is_refused(ann: Inside) -> None:
     issue = ("token", "issue", "--user", "ann")
     first, second, third = (
         made(ann.run(*issue, *STATE)),
@@ -144,13 +183,16 @@ def test_a_revoked_token_is_refused(ann: "Command") -> None:
     assert "it was revoked" in shown(ann, third, *STATE)
 
 
-def test_the_configuration_names_users_and_audience(headgate: "Command") -> None:
+def test_the_configuration_names_users_and_audience(tmp_path: Path) -> None:
+    headgate = Inside(tmp_path)
     url = "https://gw.example.org"
     server = f'[server]\npublic_url = "{url}"\n'
     (headgate.folder / "ann.pem").write_text(public())
     (headgate.folder / "ann.key").write_bytes(private())
     users = '[users.ann]\npublic_keys = ["ann.pem"]\n'
-    config = headgate.write(server + MOUNT + users + RULE)
+    (tmp_path / "a").mkdir()
+    config = tmp_path / "headgate.toml"
+    config.write_text(server + MOUNT + users + RULE)
     issue = ("token", "issue", "--user", "ann")
     here = ("--config", config)
     for options in (("--key", "ann.key"), here):
@@ -178,20 +220,27 @@ def test_the_configuration_names_users_and_audience(headgate: "Command") -> None
         (("--user", "ann", "--scope", "read:/" + "a" * 9000, *STATE), "fewer or shorter scopes"),
     ],
 )
-def test_wrong_input_to_issue_is_told(
-    ann: "Command", arguments: tuple[str, ...], told: str
-) -> None:
+def test_wrong_input_to_issue_is_told(ann: Inside, arguments: tuple[str, ...], told: str) -> None:
     (ann.folder / "public.pem").write_text(public())
     assert told in ann.refused("token", "issue", *arguments)
 
 
-def test_a_weak_key_is_refused(ann: "Command") -> None:
+def test_another_master_key_is_told(ann: Inside) -> None:
+    token = made(ann.run("token", "issue", "--user", "ann", *STATE))
+    (ann.folder / "state" / "master.key").unlink()
+    for arguments in (("issue", "--user", "ann"), ("inspect",)):
+        done = ann.run("token", *arguments, *STATE, given=token)
+        assert done.returncode != 0
+        assert "sealed with another master key" in done.stderr
+
+
+def test_a_weak_key_is_refused(ann: Inside) -> None:
     (ann.folder / "weak.key").write_bytes(private(rsa.generate_private_key(65537, 1024)))
     told = ann.refused("token", "issue", "--user", "ann", "--key", "weak.key")
     assert "RSA key of 1024 bits; make one of 2048" in told
 
 
-def test_a_token_is_no_argument(ann: "Command") -> None:
+def test_a_token_is_no_argument(ann: Inside) -> None:
     token = made(ann.run("token", "issue", "--user", "ann", *STATE))
     for command in (("inspect",), ("revoke", *STATE)):
         told = ann.refused("token", *command, token)
@@ -200,20 +249,20 @@ def test_a_token_is_no_argument(ann: "Command") -> None:
 
 
 @pytest.mark.parametrize("command", ["inspect", "revoke"])
-def test_what_is_no_token_is_told(ann: "Command", command: str) -> None:
+def test_what_is_no_token_is_told(ann: Inside, command: str) -> None:
     (ann.folder / "odd").write_bytes(b"\xff\x00.a.b")
     told = ann.refused("token", command, "odd", *STATE)
     assert "the token is not accepted: it is no signed token" in told
     assert "cannot be read" in ann.refused("token", command, "none", *STATE)
 
 
-def test_wrong_input_to_revoke_is_told(ann: "Command") -> None:
+def test_wrong_input_to_revoke_is_told(ann: Inside) -> None:
     assert "is no id of a token" in ann.refused("token", "revoke", "--id", "x", *STATE)
     both = ("odd", "--id", "0" * 32)
     assert "not both" in ann.refused("token", "revoke", *both, *STATE)
 
 
-def test_a_token_that_is_over_needs_no_revoking(ann: "Command", tmp_path: Path) -> None:
+def test_a_token_that_is_over_needs_no_revoking(ann: Inside) -> None:
     import jwt
 
     old = jwt.encode({"sub": "ann", "exp": 1}, KEY, algorithm="ES256")
@@ -224,7 +273,7 @@ def test_a_token_that_is_over_needs_no_revoking(ann: "Command", tmp_path: Path) 
     assert "signature: fits" in text
 
 
-def test_inspect_shows_odd_claims_as_they_are(ann: "Command") -> None:
+def test_inspect_shows_odd_claims_as_they_are(ann: Inside) -> None:
     import jwt
 
     claims = {"sub": "ann\x1b[31m", "exp": "never", "nbf": [], "scope": 1}
@@ -237,7 +286,7 @@ def test_inspect_shows_odd_claims_as_they_are(ann: "Command") -> None:
 
 
 @pytest.mark.server("openssl")
-def test_the_page_s_recipe_for_openssl_works(ann: "Command", root: Path) -> None:
+def test_the_page_s_recipe_for_openssl_works(ann: Inside, root: Path) -> None:
     page = (root / "docs" / "howto" / "tokens.md").read_text()
     _, _, rest = page.partition("nothing but openssl and a shell:\n\n")
     recipe, _, _ = rest.partition("\n\n")

@@ -155,11 +155,11 @@ def check_config(file: Path) -> None:
 
     The exit code is 0 when every store serves, 1 when one does not, 2 when the file is wrong.
     """
-    from vfs import config, toml_text
+    from vfs import check, config, toml_text
 
-    settings = config.load(file)
-    click.echo(toml_text.effective(settings))
-    results = _try_stores(settings)
+    with check.with_secrets(config.load(file)) as settings:
+        click.echo(toml_text.effective(settings))
+        results = _try_stores(settings)
     for result in sorted(results, key=lambda result: (result.path, result.place)):
         if result.diagnosis:
             click.echo(f"down  {result.title}: {result.diagnosis}")

@@ -18,6 +18,7 @@ from vfs.auth.users import User, Users
 from vfs.auth.vault import Vault
 from vfs.state.accounts import ShareRecord, UserRecord
 from vfs.state.base import StateStore
+from vfs.state.errors import Unavailable
 
 READ = frozenset({Right.LIST, Right.READ})
 MASTER = b"m" * 32
@@ -114,6 +115,17 @@ def test_removing_the_key_ends_all_tokens(gateway: Gateway) -> None:
     assert "does not fit" in gateway.refused(token)
     other.verify(gateway.tokens.issue("ann", expires_at=gateway.end))
     assert "does not fit" in other.refused(token)
+
+
+def test_with_another_master_key_the_gateway_says_that_it_cannot(gateway: Gateway) -> None:
+    token = gateway.tokens.issue("ann", expires_at=gateway.end)
+    other = GatewayKey(gateway.store, Vault(b"o" * 32))
+    tokens = GatewayTokens(gateway.store, other, Users([], gateway.store), AUDIENCE)
+    with pytest.raises(Unavailable, match="does not open"):
+        tokens.verify(peek(token), token)
+    with pytest.raises(Unavailable, match="does not open"):
+        tokens.issue("ann", expires_at=gateway.end)
+    gateway.verify(token)
 
 
 def test_nobody_else_signs_for_the_gateway(gateway: Gateway, signers: Signers) -> None:

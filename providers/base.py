@@ -198,8 +198,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of what a mount's configuration may say to its provider.
 
     A field's docstring is its documentation. A path in it is typed `pathlib.Path`: the
-    configuration makes it absolute, relative to its own file. A secret has no plain field: it is
-    named by a field that ends in `_file` or `_env`.
+    configuration makes it absolute, relative to its own file. A password or key is typed
+    `secret.Secret`, which says where the value stands.
     """
 
 

@@ -13,7 +13,10 @@ import msgspec
 
 from providers import registry
 from vfs.auth.rights import Rights
-from vfs.auth.vault import Vault, VaultError, master_key
+from vfs.auth.shares import Shares
+from vfs.auth.stored_secrets import StoredSecrets
+from vfs.auth.vault import Vault, VaultError
+from vfs.binding import bind, stamps, vault_of
 from vfs.config import Config, StoreConfig
 from vfs.dav.door import handlers
 from vfs.dav.parts import Parts
@@ -21,6 +24,7 @@ from vfs.dav.sweeper import Sweeper
 from vfs.entrance import Entrance
 from vfs.http.gate import Gate
 from vfs.http.server import Server
+from vfs.http.sharing import SHARES_NAME, Sharing
 from vfs.state.errors import StateError
 from vfs.state.follower import Follower
 from vfs.state.sqlite import STATE_FILE, SqliteStore
@@ -43,9 +47,8 @@ class _Store(msgspec.Struct, frozen=True):
 class App:
     """One gateway: its tree and its server.
 
-    `tree`, `state`, `entrance`, `gate` and `server` are fixed. `config` and `_stores` are replaced
-    by `reload`, which one thread at a time may call. Raises ConfigError when a part cannot be made
-    as configured.
+    `config` and `_stores` are replaced by `reload`, which one thread at a time may call; all else
+    is fixed. Raises ConfigError when a part cannot be made as configured.
     """
 
     def __init__(self, config: Config) -> None:
@@ -53,18 +56,26 @@ class App:
         self._stores: dict[tuple[str, int], _Store] = {}
         self.server: Server
         server = config.server
-        table, stores = self._build(config)
-        self.tree = Tree(table, Rights(config.grants()))
-        self._stores = stores
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         folder = self._state_folder(config)
         self.state = self._open_state(config, folder)
+        try:
+            vault = self._vault(config, folder)
+            self._secrets = StoredSecrets(self.state, vault)
+            table, stores = self._build(config)
+        except BaseException:
+            self._forget()
+            raise
+        self.tree = Tree(table, Rights(config.grants()))
+        self._stores = stores
         parts = Parts(self.state, folder / UPLOADS_FOLDER)
         self._sweeper = Sweeper(parts)
         self.tree.events.follow(Follower(self.state, self.tree.exists).follow)
-        self.entrance = self._enter(config, folder)
+        self.entrance = self._enter(config, folder, vault)
+        shares = Shares(self.state, lambda: self.tree.rights, lambda: self.entrance.tokens)
         self.gate = Gate(
             handlers(self.tree, self.state, parts),
+            pages={SHARES_NAME: Sharing(shares).handle},
             authenticate=self.entrance.authenticate,
             challenges=self.entrance.challenges,
             quota=self.entrance.quota,
@@ -146,6 +157,9 @@ class App:
         for store in stores.values():
             _retire(store.replica)
         self.entrance.close()
+        self._forget()
+
+    def _forget(self) -> None:
         self.state.close()
         if self._folder is not None:
             self._folder.cleanup()
@@ -172,15 +186,18 @@ class App:
             raise _error(config, ("server", "state_dir"), text) from error
         return store
 
-    def _enter(self, config: Config, folder: Path) -> Entrance:
+    def _vault(self, config: Config, folder: Path) -> Vault:
+        try:
+            return vault_of(config, folder)
+        except VaultError as error:
+            raise _error(config, ("auth", "master_key_file"), f"auth: {error}") from error
+
+    def _enter(self, config: Config, folder: Path, vault: Vault) -> Entrance:
         """Put together who may come in."""
         try:
-            vault = Vault(master_key(folder, config.auth.master_key_file))
             return Entrance(
                 config, folder=folder, store=self.state, vault=vault, close=self._close_to_strangers
             )
-        except VaultError as error:
-            raise _error(config, ("auth", "master_key_file"), f"auth: {error}") from error
         except StateError as error:
             raise _error(config, ("server", "state_dir"), f"server.state_dir: {error}") from error
 
@@ -192,7 +209,7 @@ class App:
         stores: dict[tuple[str, int], _Store] = {}
         mounts = []
         try:
-            for mount in config.mounts:
+            for mount in bind(config, self._secrets).mounts:
                 replicas = []
                 for place, store in enumerate(mount.stores):
                     key = (mount.path, place)
@@ -208,7 +225,7 @@ class App:
         return table, stores
 
     def _store(self, config: Config, key: tuple[str, int], store: StoreConfig) -> _Store:
-        made_from = (store.provider, store.options, _secrets(store))
+        made_from = (store.provider, store.options, stamps(store))
         there = self._stores.get(key)
         if there is not None and there.made_from == made_from:
             return there
@@ -224,17 +241,6 @@ def _retire(replica: Replica) -> None:
         replica.retire()
     except Exception:  # noqa: BLE001 - one that fails to close must not keep the others open
         _log.exception("a store could not be closed")
-
-
-def _secrets(store: StoreConfig) -> tuple[object, ...]:
-    """Return what changes when a secret's file is replaced, so that a reload takes the new one."""
-    stamps: list[object] = []
-    for name in store.options.__struct_fields__:
-        value = getattr(store.options, name)
-        if name.endswith("_file") and isinstance(value, Path):
-            status = value.stat()
-            stamps.append((status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(stamps)
 
 
 def _error(config: Config, key: tuple[str, ...], text: str) -> ConfigError:

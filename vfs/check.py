@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import msgspec
 
@@ -19,7 +20,12 @@ from providers.errors import (
     TimedOut,
     Unavailable,
 )
+from vfs.auth.stored_secrets import StoredSecrets
+from vfs.auth.vault import VaultError
+from vfs.binding import bind, needs_stored, vault_of
 from vfs.config import Config, StoreConfig
+from vfs.state.sqlite import STATE_FILE, SqliteStore
+from vfs.toml_file import ConfigError
 
 LIMIT_SECONDS = 5.0
 
@@ -49,6 +55,25 @@ class Result(msgspec.Struct, frozen=True):
         """The mount's path and the kind of store; a replica has its number."""
         number = f" replica {self.place}" if self.place else ""
         return f"{self.path}{number} ({self.provider})"
+
+
+@contextmanager
+def with_secrets(config: Config) -> Iterator[Config]:
+    """Give the configuration with its secrets bound, for as long as its stores are tried.
+
+    Raises ConfigError about one that the gateway does not keep, or when none can be opened.
+    """
+    if not needs_stored(config):
+        yield config
+        return
+    folder = config.server.state_dir
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        vault = vault_of(config, folder)
+    except (OSError, VaultError) as error:
+        raise ConfigError(f"{config.file}: the stored secrets cannot be opened: {error}") from error
+    with closing(SqliteStore(folder / STATE_FILE)) as store:
+        yield bind(config, StoredSecrets(store, vault))
 
 
 def check(config: Config, *, limit_seconds: float = LIMIT_SECONDS) -> Iterator[Result]:

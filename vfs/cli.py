@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 import click
 
+from vfs.commands.app_password import app_password
+from vfs.commands.user import user
+
 if TYPE_CHECKING:
     from vfs.app import App
     from vfs.check import Result
@@ -151,11 +154,11 @@ def check_config(file: Path) -> None:
 
     The exit code is 0 when every store serves, 1 when one does not, 2 when the file is wrong.
     """
-    from vfs import config, toml_text
+    from vfs import check, config, toml_text
 
-    settings = config.load(file)
-    click.echo(toml_text.effective(settings))
-    results = _try_stores(settings)
+    with check.with_secrets(config.load(file)) as settings:
+        click.echo(toml_text.effective(settings))
+        results = _try_stores(settings)
     for result in sorted(results, key=lambda result: (result.path, result.place)):
         if result.diagnosis:
             click.echo(f"down  {result.title}: {result.diagnosis}")
@@ -199,6 +202,10 @@ def reload(config: Path | None, state_dir: Path | None) -> None:
         click.echo(f"process {process}: {outcome.text}", err=not outcome.taken)
     if refused:
         sys.exit(_WRONG)
+
+
+cli.add_command(user)
+cli.add_command(app_password)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

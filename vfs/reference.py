@@ -19,11 +19,13 @@ import msgspec
 from providers import registry
 from providers.base import Capabilities, Provider
 from providers.errors import leaves
+from providers.secret import Secret
 from vfs import config
 from vfs.auth import settings
 from vfs.auth.right import Right
 from vfs.cli import cli
 from vfs.errors import meaning
+from vfs.toml_table import is_secret, secret_keys
 
 _NOTE = "<!-- Printed by `python -m vfs.reference docs/reference`; do not edit. -->"
 _TYPES = {
@@ -31,6 +33,7 @@ _TYPES = {
     "Address": "host:port",
     "Network": "network",
     "Url": "URL",
+    "Secret": "path, variable or name",
     "str": "text",
     "int": "whole number",
     "float": "number",
@@ -74,8 +77,9 @@ def _config() -> Iterator[str]:
     yield "One TOML file. Relative paths in it start at the folder that holds it. A key that is not"
     yield "listed here is refused. `headgate check-config FILE` shows what is in force."
     yield ""
-    yield "A secret never stands in the file: a key that ends in `_file` names a file that holds"
-    yield "it, and one that ends in `_env` an environment variable."
+    yield "A secret never stands in the file. Of the three keys that are listed for it one is"
+    yield "given: `_file` names a file that holds it, `_env` an environment variable, `_secret` a"
+    yield "name in the gateway's own store, where `headgate secret set` puts it."
     yield from _section("`[server]`", config.ServerConfig)
     yield from _section("`[log]`", config.LogConfig)
     yield from _section('`[mounts."/path"]`', config.MountConfig, without={"options", "path"})
@@ -110,7 +114,11 @@ def _section(
         if field.name not in without:
             kind = _cell(_kind(hints[field.name]))
             meaning_ = _cell(docs[field.name])
-            yield f"| `{field.encode_name}` | {kind} | {_default(field)} | {meaning_} |"
+            keys = [field.encode_name]
+            if is_secret(hints[field.name]):
+                keys = secret_keys(field.encode_name)
+            key = ", ".join(f"`{name}`" for name in keys)
+            yield f"| {key} | {kind} | {_default(field)} | {meaning_} |"
 
 
 def _kind(hint: object) -> str:
@@ -165,7 +173,11 @@ def _capabilities() -> Iterator[str]:
 
 def _made(provider: type[Provider]) -> Provider:
     """Return a store that reaches nothing, for what it can do in any case."""
-    nowhere = {Path: Path(os.devnull, "nowhere"), str: "nowhere.invalid"}
+    nowhere: dict[object, object] = {
+        Path: Path(os.devnull, "nowhere"),
+        str: "nowhere.invalid",
+        Secret: Secret("env", "NOWHERE"),
+    }
     fields = msgspec.structs.fields(provider.options)
     required = {field.name: nowhere[field.type] for field in fields if field.required}
     return registry.make(provider.name, provider.options(**required))
@@ -193,19 +205,21 @@ def _commands() -> Iterator[str]:
         cli, info_name="headgate", terminal_width=_WIDTH, help_option_names=["-h", "--help"]
     )
     yield from _help("headgate", cli, context)
-    for name in cli.list_commands(context):
-        command = cli.commands[name]
-        inner = click.Context(command, info_name=name, parent=context, terminal_width=_WIDTH)
-        yield from _help(f"headgate {name}", command, inner)
 
 
 def _help(title: str, command: click.Command, context: click.Context) -> Iterator[str]:
+    """Yield the help of a command, then that of those within it."""
     yield ""
     yield f"## {title}"
     yield ""
     yield "```text"
     yield from (line.rstrip() for line in command.get_help(context).splitlines())
     yield "```"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.commands[name]
+            within = click.Context(inner, info_name=name, parent=context, terminal_width=_WIDTH)
+            yield from _help(f"{title} {name}", inner, within)
 
 
 def _errors() -> Iterator[str]:

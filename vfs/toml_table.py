@@ -13,6 +13,7 @@ from typing import Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
+from providers.secret import KINDS, NAME_RULE, Kind, Secret, is_name
 from vfs.toml_file import TomlFile, dotted, header
 from vfs.toml_lines import Key
 
@@ -46,7 +47,8 @@ def read_table(
 
     Keys named in `without` are left to the caller. Fields in `given` have their value from there
     and no key. A path becomes absolute, relative to the file.
-    A field that ends in `_file` must be readable, and one that ends in `_env` a variable's name.
+    A field that ends in `_file` must be readable. A `Secret` has no key of its own: one of the
+    keys that say where it stands is read for it.
     """
     table = table_at(file, key)
     skipped = frozenset(without)
@@ -56,11 +58,20 @@ def read_table(
         for field in msgspec.structs.fields(cls)
         if field.name not in values
     }
+    secret = {name for name, field in fields.items() if is_secret(field.type)}
+    known = [*skipped]
+    for name in fields:
+        known += secret_keys(name) if name in secret else [name]
     for name in table:
-        if name not in fields and name not in skipped:
-            raise file.error((*key, name), _unknown(key, name, [*skipped, *fields]))
+        if name not in known:
+            text = _misplaced(key, name) if name in secret else _unknown(key, name, known)
+            raise file.error((*key, name), text)
     for name, field in fields.items():
-        if name in table:
+        if name in secret:
+            found = _secret(file, key, name, required=field.required)
+            if found is not None:
+                values[field.name] = found
+        elif name in table:
             values[field.name] = _convert(file, (*key, name), field.type, table[name])
         elif field.required:
             raise file.error(key, f"{header(key)} lacks the key {name!r}")
@@ -102,6 +113,16 @@ def tables_at(file: TomlFile, key: Key) -> list[Key]:
     return [(*key, place) for place in range(len(value))]
 
 
+def is_secret(type_: object) -> bool:
+    """Tell whether a field of this type holds a secret."""
+    return type_ is Secret or Secret in get_args(type_)
+
+
+def secret_keys(name: str) -> list[str]:
+    """Return the keys that can stand for the secret `name`."""
+    return [f"{name}_{kind}" for kind in KINDS]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that is most like `name`, or nothing."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
@@ -126,14 +147,38 @@ def _convert(file: TomlFile, key: Key, type_: object, value: object) -> object:
         place = _PLACE.search(text)
         full = dotted(key) + (place[1] if place else "")
         raise file.error(key, f"{full} {_reword(_PLACE.sub('', text), type_, value)}") from error
-    name = str(key[-1])
-    if name.endswith("_file") and isinstance(result, Path):
+    if str(key[-1]).endswith("_file") and isinstance(result, Path):
         require_readable(file, key, result)
-    if name.endswith("_env") and isinstance(result, str) and not _VARIABLE.fullmatch(result):
+    return result
+
+
+def _secret(file: TomlFile, key: Key, name: str, *, required: bool) -> Secret | None:
+    """Read where the secret `name` stands from the one key that says it."""
+    table = table_at(file, key)
+    given = [kind for kind in KINDS if f"{name}_{kind}" in table]
+    keys = " or ".join(map(repr, secret_keys(name)))
+    if not given:
+        if required:
+            raise file.error(key, f"{header(key)} lacks one of the keys {keys}")
+        return None
+    if len(given) > 1:
+        again = (*key, f"{name}_{given[1]}")
+        raise file.error(again, f"{header(key)} says twice where {name!r} stands; keep one: {keys}")
+    return Secret(given[0], _reference(file, (*key, f"{name}_{given[0]}"), given[0]))
+
+
+def _reference(file: TomlFile, key: Key, kind: Kind) -> str:
+    text = str(read_value(file, key, Path if kind == "file" else str))
+    if kind == "env" and not _VARIABLE.fullmatch(text):
         raise file.error(
             key, f"{dotted(key)} must be the name of an environment variable, not its value"
         )
-    return result
+    if kind == "secret" and not is_name(text):
+        raise file.error(
+            key,
+            f"{dotted(key)} must be the name of a stored secret, not its value; {NAME_RULE}",
+        )
+    return text
 
 
 def require_readable(file: TomlFile, key: Key, path: Path, *, folder: bool = False) -> None:
@@ -149,15 +194,17 @@ def require_readable(file: TomlFile, key: Key, path: Path, *, folder: bool = Fal
         raise file.error(key, f"{dotted(key)}: {str(path)!r} {cause}")
 
 
+def _misplaced(key: Key, name: str) -> str:
+    file, variable, stored = map(repr, secret_keys(name))
+    return (
+        f"{header(key)} has no key {name!r}: a secret does not stand in the configuration; put it"
+        f" in a file and name that with {file}, or in a variable ({variable}), or in the gateway's"
+        f" own store ({stored})"
+    )
+
+
 def _unknown(key: Key, name: str, known: list[str]) -> str:
     where = header(key)
-    for reference in (f"{name}_file", f"{name}_env"):
-        if reference in known:
-            how = "put it in a file" if reference.endswith("_file") else "put it in a variable"
-            return (
-                f"{where} has no key {name!r}: a secret does not stand in the configuration;"
-                f" {how} and name that with {reference!r}"
-            )
     near = nearest(name, known)
     if near:
         return f"{where} has no key {name!r}; did you mean {near!r}?"

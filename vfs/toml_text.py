@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from providers.secret import Secret
 from vfs.config import Config, StoreConfig
 from vfs.toml_file import dotted, quoted
 from vfs.toml_lines import Key
@@ -20,7 +21,7 @@ _SECRET = re.compile(r"passw|secret|token|passphrase|credential|private_key|acce
 def effective(config: Config) -> str:
     """Return every setting in force, defaults too, as TOML with what it refers to in comments.
 
-    Of a `_file` it says whether it can be read, of an `_env` whether it is set; never the content.
+    Of a secret it says where it stands and whether it can be had there; never the value.
     """
     server = msgspec.structs.replace(config.server, public_url=config.public_url)
     lines = ["[server]", *_fields(server), "", "[log]", *_fields(config.log)]
@@ -51,9 +52,8 @@ def _fields(struct: msgspec.Struct, *, without: str = "") -> Iterator[str]:
         value = getattr(struct, field.name)
         if value is None or name == without:
             continue
-        if name.endswith("_env"):
-            state = "is set" if str(value) in os.environ else "is not set"
-            yield f"{name} = {_value(value)}  # {state}"
+        if isinstance(value, Secret):
+            yield f"{name}_{value.kind} = {quoted(value.reference)}  # {value.state}"
         elif name.endswith("_file"):
             state = "can be read" if os.access(value, os.R_OK) else "cannot be read"
             yield f"{name} = {_value(value)}  # {state}"

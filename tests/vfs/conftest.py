@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import planted
+
 ROOT = Path(__file__).parents[2]
 POWERLESS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-net_bind_service"]
 
@@ -39,19 +41,25 @@ class Command:
         return path
 
     def run(
-        self, *arguments: str | Path, powerless: bool = False
+        self, *arguments: str | Path, powerless: bool = False, given: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; `powerless` takes from root what other users do not have."""
+        """Run a command to its end, with `given` as its standard input.
+
+        `powerless` takes from root what other users do not have.
+        """
         prefix = POWERLESS if powerless and os.geteuid() == 0 else []
-        return subprocess.run(
+        done = subprocess.run(
             [*prefix, *self.python, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment,
+            input=given,
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
+        planted.check(done.stdout + done.stderr, f"what {arguments} printed")
+        return done
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start a command that goes on."""
@@ -77,9 +85,9 @@ class Command:
             pytest.fail(f"no server: {line!r} {errors}")
         return process, found[0]
 
-    def refused(self, *arguments: str | Path, powerless: bool = False) -> str:
+    def refused(self, *arguments: str | Path, powerless: bool = False, given: str = "") -> str:
         """Run a command that must fail as wrong input does; return its one line."""
-        done = self.run(*arguments, powerless=powerless)
+        done = self.run(*arguments, powerless=powerless, given=given)
         assert (done.returncode, done.stdout) == (2, ""), done
         assert "Traceback" not in done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
@@ -94,4 +102,5 @@ def headgate(tmp_path: Path) -> Iterator[Command]:
     for process in command.processes:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=30)
+        printed = process.communicate(timeout=30)
+        planted.check("".join(map(str, printed)), f"what {process.args!r} printed")

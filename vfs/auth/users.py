@@ -8,6 +8,8 @@ import msgspec
 from vfs.state.accounts import AccountStore, UserRecord
 
 NAME_MAX_CHARACTERS = 64
+# Those of federations are paths.
+GROUP_MAX_CHARACTERS = 255
 
 
 def check_name(text: str) -> str:
@@ -36,6 +38,17 @@ def check_email(text: str) -> str:
     if not (at and local and domain and text.isprintable()) or " " in text:
         raise ValueError(f"{text!r} is no e-mail address such as ann@example.org")
     return text.lower()
+
+
+def check_group(text: str) -> str:
+    """Return a group's name in its one spelling (NFC); ValueError if it is none."""
+    name = unicodedata.normalize("NFC", text)
+    if not 0 < len(name) <= GROUP_MAX_CHARACTERS or not name.isprintable() or name != name.strip():
+        raise ValueError(
+            f"{text!r} cannot be the name of a group: it has 1 to {GROUP_MAX_CHARACTERS} characters"
+            " that can be shown, and no blank at its ends"
+        )
+    return name
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):

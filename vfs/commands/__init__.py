@@ -1,4 +1,9 @@
 """Groups of `headgate` commands, one module for each noun; `vfs.cli` puts them together.
 
+user          who has an account
+app_password  passwords for one program or device
+duration    how long something is good for, as people write it
+prompt      secrets typed without echo, or piped in
+listing     a table, plain columns or JSON
 opening     which state store a command works on: --config or --state-dir
 """

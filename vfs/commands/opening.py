@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from vfs.config import Config, load
-from vfs.state.sqlite import STATE_FILE, SqliteStore
+if TYPE_CHECKING:
+    from vfs.auth.settings import UserConfig
+    from vfs.config import Config
+    from vfs.state.sqlite import SqliteStore
 
 _PATH = click.Path(path_type=Path, readable=False)
 
@@ -15,10 +18,24 @@ _PATH = click.Path(path_type=Path, readable=False)
 class Opened:
     """A state store, the folder it lies in, and the configuration that names it, if one does."""
 
-    def __init__(self, store: SqliteStore, folder: Path, config: Config | None) -> None:
+    def __init__(self, store: "SqliteStore", folder: Path, config: "Config | None") -> None:
         self.store = store
         self.folder = folder
         self.config = config
+
+    @property
+    def configured(self) -> "dict[str, UserConfig]":
+        """The users of the configuration, by name."""
+        users: tuple[UserConfig, ...] = getattr(self.config, "users", ())
+        return {user.name: user for user in users}
+
+    def refuse_configured(self, name: str) -> None:
+        """Raise UsageError when the user stands in the configuration."""
+        if name in self.configured and self.config is not None:
+            raise click.UsageError(
+                f"user {name!r} stands in [users.{name}] of '{self.config.file}'; change it there,"
+                " then run: headgate reload"
+            )
 
 
 def state_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -30,7 +47,14 @@ def state_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def opened(config: Path | None, state_dir: Path | None) -> Iterator[Opened]:
-    """Open the store that the two options name; a state directory that is missing is made."""
+    """Open the store that the two options name; a state directory that is missing is made.
+
+    What goes wrong in the store ends the command with one sentence.
+    """
+    from vfs.config import load
+    from vfs.state.errors import StateError
+    from vfs.state.sqlite import STATE_FILE, SqliteStore
+
     if (config is None) == (state_dir is None):
         raise click.UsageError("name the gateway by either --config FILE or --state-dir DIR")
     settings = load(config) if config else None
@@ -43,5 +67,7 @@ def opened(config: Path | None, state_dir: Path | None) -> Iterator[Opened]:
     store = SqliteStore(folder / STATE_FILE)
     try:
         yield Opened(store, folder, settings)
+    except StateError as error:
+        raise click.ClickException(str(error)) from error
     finally:
         store.close()

@@ -58,6 +58,11 @@ class Request:
         return tuple(origin(scheme, host.partition("/")[0]) for scheme, _, host in parts)
 
     @property
+    def base(self) -> str:
+        """The URL of the namespace that the client uses: the public one, if one is configured."""
+        return next(base for base in reversed(self._bases) if base)
+
+    @property
     def has_body(self) -> bool:
         """Tell whether the head announced a body."""
         return "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"

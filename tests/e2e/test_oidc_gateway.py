@@ -1,5 +1,7 @@
 """A gateway lets callers in by the tokens of a real issuer, and outlives that."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ import pytest
 
 from tests.e2e.wire import Answer, ask
 from tests.servers import headgate, oidc_issuer
-from tests.servers.daemon import Daemon
+from tests.servers.daemon import REPOSITORY, Daemon
 from tests.servers.oidc_issuer import OidcIssuer
 from tests.servers.target import Target
 
@@ -91,6 +93,18 @@ def test_tokens_serve_while_the_issuer_is_down(tmp_path: Path, issuer: OidcIssue
         assert show(gateway.target, second).status == 404
         forged = f"{second[:-8]}AAAAAAAA"
         assert show(gateway.target, forged).status == 401
+
+
+def test_a_reload_needs_no_issuer(tmp_path: Path, issuer: OidcIssuer) -> None:
+    with launch(tmp_path, issuer) as gateway:
+        token = issuer.token({"scope": "storage.read:/memory"})
+        assert show(gateway.target, token).status == 404
+        issuer.kill()
+        config = str(gateway.directory / "headgate.toml")
+        reload = (sys.executable, "-m", "vfs.cli", "reload", "--config", config)
+        subprocess.run(reload, cwd=REPOSITORY, check=True, capture_output=True, timeout=30)
+        other = issuer.token({"scope": "storage.read:/memory"})
+        assert show(gateway.target, other).status == 404
 
 
 def test_a_silent_issuer_keeps_nobody_else_waiting(tmp_path: Path, issuer: OidcIssuer) -> None:

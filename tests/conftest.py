@@ -4,12 +4,13 @@ import gc
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests import planted
 from tests.servers.programs import Missing, find
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,6 +78,51 @@ def _errors_are_expected(request: pytest.FixtureRequest) -> Iterator[None]:
     unexpected = [m for m in messages if not any(re.search(pattern, m) for pattern in allowed)]
     if unexpected:
         pytest.fail("the test logged an unexpected error: " + "; ".join(unexpected[:5]))
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_logged(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that logs a planted secret at any level. A benchmark logs as in real life."""
+    if request.node.get_closest_marker("bench"):
+        yield
+        return
+    log, top = planted.LeakLog(), logging.getLogger()
+    level = top.level
+    top.addHandler(log)
+    top.setLevel(logging.DEBUG)
+    yield
+    stayed = log in top.handlers
+    top.removeHandler(log)
+    top.setLevel(level)
+    if log.found:
+        pytest.fail("the test logged a secret: " + "; ".join(log.found[:5]))
+    assert stayed, "the test took the handler away that searches the log for secrets"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that prints a planted secret, also by processes that it started."""
+    report = yield
+    titles = [title for title, text in report.sections if planted.leaks(text)]
+    if titles and report.passed:
+        report.outcome = "failed"
+        report.longrepr = f"the test printed a secret: {', '.join(titles)}"
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_secret_is_left_in_a_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Search the log and audit files of the whole run when it ends."""
+    yield
+    planted.check_logs(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def secret() -> str:
+    """Return a new secret that is searched for wherever none may be."""
+    return planted.plant()
 
 
 @pytest.fixture(scope="session")

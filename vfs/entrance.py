@@ -57,6 +57,7 @@ class Entrance:
         self._passwords = Passwords()
         self._audit: Audit | None = None
         self._is_open = True
+        self._issuers = Issuers((), ())
         self.prepare(config)()
 
     def prepare(self, config: Config) -> Callable[[], None]:
@@ -64,6 +65,7 @@ class Entrance:
         users = Users(map(_user, config.users), self._store)
         check_groups(config, users.groups())
         issuers = _issuers(config)
+        issuers.take_over(self._issuers)
         keys = KeyTokens(users, self._store, config.audience)
         own = GatewayTokens(self._store, self._key, users, config.audience)
 
@@ -88,6 +90,8 @@ class Entrance:
 
         def follow() -> None:
             self.users, self.tokens = users, own
+            self._issuers = issuers
+            issuers.prefetch()
             self._authenticator = authenticator
             self._quota = Quota(config.limits)
             old, self._audit = self._audit, audit

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from tests import planted
 from tests.servers.target import Target
 
 DAV = "{DAV:}"
@@ -103,9 +104,11 @@ def send(
                 encode_chunked="Transfer-Encoding" in spelled,
             )
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        answer = Answer(response.status, response.headers, response.read())
     except (ConnectionError, http.client.IncompleteRead, TimeoutError) as error:
         raise Fault(f"{method} gets no whole answer: {error!r}") from error
+    planted.check(repr(answer.headers.items()).encode() + answer.body, f"the answer to {method}")
+    return answer
 
 
 def ask(

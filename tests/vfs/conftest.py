@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import planted
+
 ROOT = Path(__file__).parents[2]
 POWERLESS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-net_bind_service"]
 
@@ -46,7 +48,7 @@ class Command:
         `powerless` takes from root what other users do not have.
         """
         prefix = POWERLESS if powerless and os.geteuid() == 0 else []
-        return subprocess.run(
+        done = subprocess.run(
             [*prefix, *self.python, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment,
@@ -56,6 +58,8 @@ class Command:
             timeout=60,
             check=False,
         )
+        planted.check(done.stdout + done.stderr, f"what {arguments} printed")
+        return done
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start a command that goes on."""
@@ -98,4 +102,5 @@ def headgate(tmp_path: Path) -> Iterator[Command]:
     for process in command.processes:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=30)
+        printed = process.communicate(timeout=30)
+        planted.check("".join(map(str, printed)), f"what {process.args!r} printed")

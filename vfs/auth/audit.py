@@ -37,10 +37,11 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One request that was answered. Texts are as they came; what is unfit for a line is escaped.
 
     `time` is when it began, in Unix seconds; `request` is its id. `user` is None for a caller
-    without a login, `credential` is as in Caller. `path` is the decoded path of the tree, or the
-    raw one when it has none. `destination` is for COPY and MOVE alone. "refused" is an answer
-    that blames the request (4xx), "failed" one that blames the gateway (5xx), "cut" a transfer
-    that did not come to its end. Never put a query string or a header here.
+    without a login, `credential` is as in Caller. When a login is refused, `user` is whom it
+    claimed to be and `credential` is "refused". `path` is the decoded path of the tree, or the raw
+    one when it has none. `destination` is for COPY and MOVE alone. "refused" is an answer that
+    blames the request (4xx), "failed" one that blames the gateway (5xx), "cut" a transfer that did
+    not come to its end. Never put a query string or a header here.
     """
 
     time: float
@@ -194,8 +195,8 @@ class Audit:
 
     def _open(self) -> int:
         self._close()
-        # Without O_NONBLOCK a named pipe would hold up every request.
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        # Opening a named pipe for writing alone would wait for a reader.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
         try:
             status = _begin(descriptor)

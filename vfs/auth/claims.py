@@ -11,6 +11,7 @@ from vfs.auth.caller import Caller
 from vfs.auth.errors import Unauthenticated
 from vfs.auth.settings import OidcConfig
 from vfs.auth.tokens import scope_words
+from vfs.auth.users import check_name
 
 NAME_CHARACTERS_MAX = 255
 GROUPS_MAX = 1000
@@ -72,12 +73,15 @@ def _name(claims: dict[str, Any], config: OidcConfig) -> str:
         )
     if not config.local_names:
         return f"{config.name}:{subject}"
-    if ":" in subject:
-        raise Unauthenticated(
-            f"the claim {config.user_claim!r} of the token holds ':', which stands between issuer"
-            " and user here, so that it cannot be the name of a user of this gateway"
-        )
-    return subject
+    try:
+        # Of several spellings of one name just one is that user's.
+        if check_name(subject) == subject:
+            return subject
+    except ValueError:
+        pass
+    raise Unauthenticated(
+        f"the claim {config.user_claim!r} of the token cannot be the name of a user of this gateway"
+    )
 
 
 def _groups(claims: dict[str, Any], config: OidcConfig) -> frozenset[str]:

@@ -9,7 +9,7 @@ from vfs.auth.caller import Caller
 from vfs.auth.download import Unavailable, check_url, download
 from vfs.auth.errors import Unauthenticated
 from vfs.auth.keyset import KeySet
-from vfs.auth.published import PublishedKeys
+from vfs.auth.published import Held, PublishedKeys
 from vfs.auth.settings import OidcConfig
 from vfs.auth.tokens import Peeked, check_claims, fits
 
@@ -21,7 +21,7 @@ _DISCOVERY = ("/.well-known/openid-configuration", "/.well-known/oauth-authoriza
 class Issuers:
     """Verifies tokens of the issuers in the configuration. Fixed; a reload makes a new one.
 
-    Nothing is fetched before a token needs it, so an issuer that is down holds up no start.
+    Making it fetches nothing, so an issuer that is down holds up no start.
     """
 
     def __init__(self, configs: Iterable[OidcConfig], default_audience: tuple[str, ...]) -> None:
@@ -34,6 +34,21 @@ class Issuers:
                 raise ValueError(
                     f"[oidc.{config.name}] has the issuer of [oidc.{other.config.name}]; keep one"
                 )
+
+    def take_over(self, before: "Issuers") -> None:
+        """Start with the keys that `before` has fetched, so that a reload needs no issuer."""
+        for url, held in before.held().items():
+            if url in self._issuers:
+                self._issuers[url].keys.hold(held)
+
+    def held(self) -> dict[str, Held | None]:
+        """Return the keys of all issuers, by their URLs."""
+        return {url: issuer.keys.held() for url, issuer in self._issuers.items()}
+
+    def prefetch(self) -> None:
+        """Start to fetch the keys of all, so that the first tokens need not wait for them."""
+        for issuer in self._issuers.values():
+            issuer.keys.prefetch()
 
     def knows(self, iss: str) -> bool:
         """Tell whether `iss` is one of them, but for a slash at its end."""
@@ -74,12 +89,12 @@ class _Issuer:
                 f"[oidc.{config.name}] ca_file: {config.ca_file} cannot be read as certificates in"
                 f" PEM form: {error}"
             ) from error
-        self._keys = PublishedKeys(config.name, self._fetch)
+        self.keys = PublishedKeys(config.name, self._fetch)
 
     def verify(self, peeked: Peeked, text: str) -> Caller:
-        keys = self._keys.current()
+        keys = self.keys.current()
         if not self._is_signed(keys, peeked, text):
-            newer = None if keys.names(_kid(peeked)) else self._keys.newer(keys)
+            newer = None if keys.names(_kid(peeked)) else self.keys.newer(keys)
             if newer is None or not self._is_signed(newer, peeked, text):
                 raise Unauthenticated(
                     f"the token is not signed with a key of the issuer {self.config.name!r};"

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from collections.abc import Mapping
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -74,20 +75,21 @@ class Signers:
         self,
         algorithm: str = "ES256",
         *,
-        header: dict[str, object] | None = None,
+        header: Mapping[str, object] | None = None,
         key: Signing | None = None,
+        claims: Mapping[str, object] | None = None,
         **changes: object,
     ) -> str:
         """Return a token of Alice's, or one signed with `key`."""
-        claims = json.dumps(self.claims(**changes)).encode()
-        return self.signed(claims, algorithm, header=header, key=key)
+        content = json.dumps(self.claims(**(claims or {}), **changes)).encode()
+        return self.signed(content, algorithm, header=header, key=key)
 
     def signed(
         self,
         claims: bytes,
         algorithm: str = "ES256",
         *,
-        header: dict[str, object] | bytes | None = None,
+        header: Mapping[str, object] | bytes | None = None,
         key: Signing | None = None,
     ) -> str:
         """Sign any bytes as claims under any header: what is odd in it was made by its signer."""

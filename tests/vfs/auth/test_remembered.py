@@ -118,7 +118,7 @@ def test_a_verdict_older_than_a_change_is_dropped(world: World, forget: str) -> 
 
 
 def test_unreadable_accounts_are_borne_for_a_while_and_then_nothing_is_believed(
-    world: World,
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     remembered = world.remembered()
     learn(remembered)
@@ -129,6 +129,7 @@ def test_unreadable_accounts_are_borne_for_a_while_and_then_nothing_is_believed(
     assert remembered.get(TEXT) is None
     remembered.put(TEXT, ALICE, epoch=remembered.epoch)
     assert remembered.get(TEXT) is None
+    assert caplog.text.count("logins are verified anew each time") == 1
     world.broken = False
     learn(remembered)
     assert remembered.get(TEXT) is ALICE

@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tests import planted
 from vfs.http.gate import Gate
 
 
@@ -52,4 +53,5 @@ def ask(
         if close is not None:
             close()
     status, fields = got[0]
+    planted.check(repr((status, fields)).encode() + data, f"the answer to {method}")
     return Answer(int(status[:3]), {name.lower(): value for name, value in fields}, data)

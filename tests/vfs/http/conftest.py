@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests import planted
 from tests.servers.authority import Authority, make_authority
 from vfs.http.connection import Connection
 from vfs.http.head import Head
@@ -45,7 +46,9 @@ class Wire:
         response._close_conn = lambda: None  # type: ignore[attr-defined] # the stream goes on
         response.begin()
         try:
-            return Reply(response.status, response.headers, response.read(), whole=True)
+            body = response.read()
+            planted.check(repr(response.headers.items()).encode() + body, f"the answer to {method}")
+            return Reply(response.status, response.headers, body, whole=True)
         except http.client.IncompleteRead as cut:
             return Reply(response.status, response.headers, cut.partial, whole=False)
 

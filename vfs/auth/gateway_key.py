@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from vfs.auth.keys import public_key
-from vfs.auth.vault import Vault
+from vfs.auth.vault import Vault, VaultError
 from vfs.state.accounts import AccountStore
-from vfs.state.errors import AlreadyThere
+from vfs.state.errors import AlreadyThere, Unavailable
 
 NAME = ".token-key"
 """Its name among the stored secrets; the dot keeps it from those that operators name."""
@@ -26,7 +26,8 @@ class GatewayKey:
     """Keeps an Ed25519 key sealed in the state store, one for all processes that share it.
 
     It is made when it is first signed with. Whoever removes it there ends all tokens signed with
-    it, at once and everywhere. `_opened` is replaced in one atomic step; the rest is fixed.
+    it, at once and everywhere. Unavailable when the master key is not that which it was sealed
+    with. `_opened` is replaced in one atomic step; the rest is fixed.
     """
 
     def __init__(self, store: AccountStore, vault: Vault) -> None:
@@ -53,9 +54,15 @@ class GatewayKey:
             return None
         known = self._opened
         if known is None or known.sealed != record.sealed:
-            key = Ed25519PrivateKey.from_private_bytes(self._vault.open(NAME, record.sealed))
+            key = Ed25519PrivateKey.from_private_bytes(self._revealed(record.sealed))
             known = self._opened = _Opened(record.sealed, key, public_key(key.public_key()).id)
         return known
+
+    def _revealed(self, sealed: bytes) -> bytes:
+        try:
+            return self._vault.open(NAME, sealed)
+        except VaultError as error:
+            raise Unavailable("the key for tokens does not open", str(error)) from error
 
     def _make(self) -> None:
         key = Ed25519PrivateKey.generate()

@@ -55,7 +55,7 @@ class GatewayTokens:
         claims: dict[str, object] = {
             "iss": ISSUER,
             "sub": user,
-            "jti": secrets.token_urlsafe(_ID_BYTES),
+            "jti": new_id(),
             "iat": int(time.time()),
             "exp": int(expires_at),
         }
@@ -115,6 +115,11 @@ class GatewayTokens:
             credential=f"share:{record.id}",
             expires_at=min(ends, record.expires_at_ns / 1e9),
         )
+
+
+def new_id() -> str:
+    """Return a `jti` that no other token has."""
+    return secrets.token_urlsafe(_ID_BYTES)
 
 
 def _ended(peeked: Peeked) -> Unauthenticated:

@@ -35,11 +35,13 @@ class GatewayKey:
         self._vault = vault
         self._opened: _Opened | None = None
 
-    def sign(self, claims: dict[str, object]) -> str:
-        """Return a token with these claims."""
+    def sign(self, claims: dict[str, object], *, short: bool = False) -> str:
+        """Return a token with these claims; a `short` one does without what names key and type."""
         while (current := self._current()) is None:
             self._make()
-        return jwt.encode(claims, current.key, algorithm="EdDSA", headers={"kid": current.id})
+        # A `typ` of None is left out.
+        headers = {"typ": None} if short else {"kid": current.id}
+        return jwt.encode(claims, current.key, algorithm="EdDSA", headers=headers)
 
     def public(self) -> Ed25519PublicKey | None:
         """Return what its signatures are verified with, None while there is no key."""

@@ -213,10 +213,10 @@ def _users(gateway: "Opened") -> "Users":
 def _gateway_tokens(gateway: "Opened", users: "Users") -> "GatewayTokens":
     from vfs.auth.gateway_key import GatewayKey
     from vfs.auth.gateway_tokens import GatewayTokens
-    from vfs.auth.vault import Vault, master_key
+    from vfs.binding import vault_of
 
     config = gateway.config
-    vault = Vault(master_key(gateway.folder, config.auth.master_key_file if config else None))
+    vault = vault_of(config, gateway.folder)
     audience = config.audience if config else ()
     return GatewayTokens(gateway.store, GatewayKey(gateway.store, vault), users, audience)
 

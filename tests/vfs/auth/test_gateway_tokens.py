@@ -201,9 +201,3 @@ def test_a_share_of_somebody_from_an_issuer_needs_no_account(gateway: Gateway) -
     assert (caller.name, caller.groups) == ("iam:carol", frozenset({"wlcg"}))
     gateway.store.remove_share("iam:carol-0")
     assert "no longer there" in gateway.refused(token)
-
-
-def test_the_token_of_one_share_is_not_that_of_another_s(gateway: Gateway) -> None:
-    gateway.share("ann", "read:/a")
-    mixed = gateway.tokens.issue("bob", expires_at=gateway.end, share="ann-0")
-    assert "no longer there" in gateway.refused(mixed)

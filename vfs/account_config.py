@@ -49,7 +49,7 @@ def read_issuers(file: TomlFile) -> tuple[OidcConfig, ...]:
 
 def _user(file: TomlFile, key: Key) -> UserConfig:
     name = str(key[-1])
-    _checked(file, key, check_name, name)
+    name = _checked(file, key, check_name, name)
     user = read_table(file, key, UserConfig, given={"name": name})
     given = user.password_hash
     if user.password_hash_file is not None:

@@ -71,7 +71,12 @@ class App:
         parts = Parts(self.state, folder / UPLOADS_FOLDER)
         self._sweeper = Sweeper(parts)
         self.tree.events.follow(Follower(self.state, self.tree.exists).follow)
-        self.entrance = self._enter(config, folder, vault)
+        try:
+            self.entrance = self._enter(config, folder, vault)
+        except BaseException:
+            self._close_stores()
+            self._forget()
+            raise
         shares = Shares(self.state, lambda: self.tree.rights, lambda: self.entrance.tokens)
         self.gate = Gate(
             handlers(self.tree, self.state, parts),
@@ -120,6 +125,7 @@ class App:
                 self.config, ("server", "listen"), f"{listen}: {_why_not_bound(error)}"
             ) from error
         self._sweeper.start()
+        self.entrance.note("gateway started", listen=str(self.config.server.listen))
 
     def reload(self, config: Config) -> str:
         """Put another configuration in force and return what to tell about it.
@@ -147,17 +153,21 @@ class App:
         ]
         # The server goes on as it was started, and so does what later reloads compare with.
         self.config = msgspec.structs.replace(config, server=old.server)
+        self.entrance.note("configuration reloaded")
         told = f"the new configuration is in force: {len(config.mounts)} mounts"
         return f"{told}; only a restart changes {', '.join(fixed)}" if fixed else told
 
     def close(self) -> None:
         """Close every store, each after its last use, and what the gateway remembers."""
         self._sweeper.close()
+        self._close_stores()
+        self.entrance.close()
+        self._forget()
+
+    def _close_stores(self) -> None:
         stores, self._stores = self._stores, {}
         for store in stores.values():
             _retire(store.replica)
-        self.entrance.close()
-        self._forget()
 
     def _forget(self) -> None:
         self.state.close()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from vfs.auth.audit import Audit, AuditRecord, Outcome
+from vfs.auth.audit import AUDIT_FILE, Audit, AuditRecord, Outcome
 from vfs.auth.authenticator import Authenticator
 from vfs.auth.basic import Basic
 from vfs.auth.caller import Caller
@@ -16,16 +16,13 @@ from vfs.auth.quota import Quota
 from vfs.auth.remembered import Remembered
 from vfs.auth.settings import UserConfig
 from vfs.auth.throttle import Throttle
-from vfs.auth.tokens import peek
+from vfs.auth.tokens import check_revoked, peek
 from vfs.auth.users import User, Users
 from vfs.auth.vault import Vault
 from vfs.config import Config, check_groups
 from vfs.http.visit import Visit
 from vfs.state.accounts import AccountStore
 from vfs.toml_file import ConfigError, TomlFile
-
-AUDIT_FILE = "audit.jsonl"
-"""What the audit log is called in `state_dir`."""
 
 _REFUSED = range(400, 500)
 _FAILED = 500
@@ -75,7 +72,9 @@ class Entrance:
             if issuer == ISSUER:
                 return own.verify(peeked, text)
             if isinstance(issuer, str) and issuers.knows(issuer):
-                return issuers.verify(peeked, text)
+                caller = issuers.verify(peeked, text)
+                check_revoked(peeked, self._store)
+                return caller
             return keys.verify(peeked, text)
 
         authenticator = Authenticator(

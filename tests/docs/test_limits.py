@@ -17,6 +17,7 @@ UNITS = {"": 1, "bytes": 1, "bytes a second": 1, "KiB": 1024, "MiB": 1024**2, "s
 LIMIT = re.compile(r"(?:^|_)(?:MAX|LIMIT)(?:_|$)|^[A-Z_]+_SECONDS$|^FRAMING_|_PER_")
 # A limit on what is told or kept, not on what a client may do.
 EXEMPT = {
+    "vfs.auth.authenticator.LOOK_SECONDS",
     "vfs.dav.sweeper.INTERVAL_SECONDS",
     "vfs.http.connection.LINGER_SECONDS",
     "vfs.http.loop.EXPIRE_SECONDS",

@@ -16,6 +16,9 @@ from typing import Literal
 
 import msgspec
 
+AUDIT_FILE = "audit.jsonl"
+"""What the file is called in a state directory."""
+
 TEXT_MAX = 2048
 """Characters of one text in a line; a longer one ends in the mark `CUT`."""
 

@@ -68,6 +68,7 @@ def add(
             raise click.UsageError(
                 f"{name!r} has an app password {label!r} already; choose another label or revoke it"
             ) from error
+        gateway.note("app password added", user=name, label=label)
     click.echo(secret)
     click.echo(f"Log in as {name!r} with this password; it is not shown again.", err=True)
 
@@ -129,4 +130,5 @@ def revoke(*, name: str, label: str, config: Path | None, state_dir: Path | None
             raise click.UsageError(
                 f"{name!r} has no app password {label!r}; see: headgate app-password list"
             ) from error
+        gateway.note("app password revoked", user=name, label=label)
     click.echo(f"The app password {label!r} of {name!r} was revoked.")

@@ -1,5 +1,6 @@
 """Which state store a command works on."""
 
+import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,19 @@ class Opened:
                 f"user {name!r} stands in [users.{name}] of '{self.config.file}'; change it there,"
                 " then run: headgate reload"
             )
+
+    def note(self, action: str, **fields: str) -> None:
+        """Write what was done into the gateway's audit log, with who did it."""
+        from vfs.auth.audit import AUDIT_FILE, Audit
+
+        file = self.folder / AUDIT_FILE
+        if self.config is not None:
+            if not self.config.audit.enabled:
+                return
+            file = self.config.audit.file or file
+        audit = Audit(file)
+        audit.note(action, by=f"{getpass.getuser()} by command", **fields)
+        audit.close()
 
 
 def state_options(command: Callable[..., None]) -> Callable[..., None]:

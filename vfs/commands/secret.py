@@ -37,6 +37,7 @@ def set_(name: str, config: Path | None, state_dir: Path | None) -> None:
         except VaultError as error:
             raise click.UsageError(str(error)) from error
         StoredSecrets(gateway.store, vault).put(name, _asked())
+        gateway.note("secret set", name=name)
     click.echo(f"{name} is kept. A running gateway takes it for new connections; after")
     click.echo("`headgate reload` its stores are connected anew.")
 
@@ -78,6 +79,7 @@ def remove(name: str, *, force: bool, config: Path | None, state_dir: Path | Non
         if not force:
             _require_unused(gateway, name)
         gateway.store.remove_secret(name)
+        gateway.note("secret removed", name=name)
     click.echo(f"{name} is forgotten.")
 
 

@@ -69,6 +69,7 @@ def make(
             raise click.UsageError(f"{error.path}: {error.text}: {error.detail}") from error
         except (ValueError, VaultError) as error:
             raise click.UsageError(str(error)) from error
+        gateway.note("share made", user=user, share=record.id, path=path)
         url = link(gateway.config.public_url, token, path)
     click.echo(f"id:      {record.id}")
     click.echo(f"expires: {rfc3339(record.expires_at_ns)}")
@@ -121,6 +122,7 @@ def revoke(id_: str, config: Path | None, state_dir: Path | None) -> None:
         if gateway.store.share(id_) is None:
             raise click.UsageError(f"there is no share {id_!r}; `headgate share list` shows all")
         gateway.store.remove_share(id_)
+        gateway.note("share revoked", share=id_)
     click.echo(f"{id_} has ended.")
 
 

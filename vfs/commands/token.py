@@ -79,6 +79,7 @@ def issue(
             raise click.UsageError("--passphrase-file goes with --key FILE")
         with opened(config, state_dir) as gateway:
             text = _issued(gateway, user, scope, expires, audience)
+            gateway.note("token issued", user=user, scope=" ".join(scope))
     try:
         made = peek(text)
     except Unauthenticated as error:
@@ -146,6 +147,7 @@ def revoke(
         gateway.store.revoke_token(
             token_id, expires_at_ns=int(ends + LEEWAY_SECONDS) * 1_000_000_000
         )
+        gateway.note("token revoked", token=token_id)
     click.echo(f"Token {token_id} was revoked.")
 
 

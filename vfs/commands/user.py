@@ -71,6 +71,7 @@ def add(
             gateway.store.put_user(record, new=True)
         except AlreadyThere as error:
             raise click.UsageError(taken) from error
+        gateway.note("user added", user=name)
     click.echo(f"User {name!r} was added.")
 
 
@@ -91,6 +92,7 @@ def passwd(*, name: str, config: Path | None, state_dir: Path | None) -> None:
         if gateway.store.user(name) is None:
             raise _nobody(name)
         gateway.store.set_password(name, _new_hash(name))
+        gateway.note("password changed", user=name)
     click.echo(f"The password of {name!r} was changed.")
 
 
@@ -156,6 +158,7 @@ def remove(*, name: str, config: Path | None, state_dir: Path | None) -> None:
             gateway.store.remove_user(name)
         except NoSuchAccount as error:
             raise _nobody(name) from error
+        gateway.note("user removed", user=name)
     click.echo(f"User {name!r} was removed.")
 
 

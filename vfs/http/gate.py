@@ -11,7 +11,7 @@ from typing import Any
 from providers.errors import StorageError
 from providers.names import RESERVED_PREFIX
 from vfs.auth.caller import Caller
-from vfs.auth.errors import AuthError
+from vfs.auth.errors import AuthError, Unauthenticated
 from vfs.http import refusals
 from vfs.http.answer import FileSlice
 from vfs.http.bad_request import BadRequest
@@ -112,7 +112,8 @@ class Gate:
             return text_response(503, "stopping") if self.stopping else text_response(200, "ready")
         prefix = ""
         try:
-            handler = self._page(environ) or self._handlers.get(method)
+            page = self._page(environ)
+            handler = page or self._handlers.get(method)
             if handler is None:
                 allowed = [("Allow", ", ".join(self._handlers))]
                 return text_response(405, f"The method {method} is not served here.", allowed)
@@ -126,14 +127,17 @@ class Gate:
                 visit.entered = quota
             base = f"{client.scheme}://{client.host}"
             request = Request(environ, headers, caller, (base, self._public))
-            visit.path = request.path
+            if page is None:
+                visit.path = request.path
             visit.destination = headers.get("destination", "")
             prefix = request.prefix
             return _primed(handler(request))
         except BadRequest as error:
             return refusals.bad(error, prefix)
         except AuthError as error:
-            visit.claimed = getattr(error, "name", "")
+            if isinstance(error, Unauthenticated):
+                visit.caller = Caller(credential="refused", address=visit.address)
+                visit.claimed = error.name
             return refusals.unknown(error, self._challenges())
         except StorageError as error:
             return refusals.failed(error, visit.caller, self._challenges())

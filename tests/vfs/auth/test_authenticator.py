@@ -36,7 +36,7 @@ class Desk:
     def _password(self, name: str, password: str) -> Caller:
         self.calls.append(("password", name))
         if password != "right":
-            raise Unauthenticated("wrong name or password")
+            raise Unauthenticated("wrong name or password", name=name)
         return Caller(name=name)
 
     def _token(self, token: str) -> Caller:
@@ -85,10 +85,17 @@ def test_a_failure_is_counted_and_never_remembered() -> None:
             desk.ask(_basic("alice", "wrong"))
         assert refused.value.name == "alice"
     assert desk.calls.count(("failed", "192.0.2.1", "alice")) == 2
+    assert not desk.known
+
+
+def test_a_bad_token_slows_nobody_down() -> None:
+    desk = Desk()
+    desk.refuses_all = True
     with pytest.raises(Unauthenticated) as refused:
         desk.ask("Bearer x.y.z")
     assert refused.value.name == "mallory"
-    assert not desk.known
+    assert desk.ask(f"Bearer {TOKEN}").name == "alice"
+    assert desk.calls == [("token",), ("token",)]
 
 
 def test_who_guesses_too_fast_is_not_even_heard() -> None:

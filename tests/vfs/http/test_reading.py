@@ -45,7 +45,7 @@ def _get(gate: Gate, name: str, **headers: str) -> Answer:
     if "Range" not in headers:
         head = ask(gate, "HEAD", f"/m/{name}", headers=named)
         assert head.status == got.status
-        assert head.headers == got.headers
+        assert head.headers | {"x-request-id": ""} == got.headers | {"x-request-id": ""}
     return got
 
 

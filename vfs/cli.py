@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 import click
 
 from vfs.commands.app_password import app_password
+from vfs.commands.secret import secret
+from vfs.commands.share import share
+from vfs.commands.token import token
 from vfs.commands.user import user
 
 if TYPE_CHECKING:
@@ -206,6 +209,9 @@ def reload(config: Path | None, state_dir: Path | None) -> None:
 
 cli.add_command(user)
 cli.add_command(app_password)
+cli.add_command(share)
+cli.add_command(secret)
+cli.add_command(token)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -30,6 +30,10 @@ published      the keys that an issuer publishes, and how fresh they are
 keyset         those keys
 download       a bounded document from an issuer
 
+What is lent and kept
+shares         what users lend, to whoever holds a token
+stored_secrets passwords of stores that the gateway keeps
+
 What protects it
 remembered     credentials that were verified a moment ago
 throttle       who guesses passwords has to wait

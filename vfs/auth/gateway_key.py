@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from vfs.auth.keys import public_key
-from vfs.auth.vault import Vault
+from vfs.auth.vault import Vault, VaultError
 from vfs.state.accounts import AccountStore
-from vfs.state.errors import AlreadyThere
+from vfs.state.errors import AlreadyThere, Unavailable
 
 NAME = ".token-key"
 """Its name among the stored secrets; the dot keeps it from those that operators name."""
@@ -26,7 +26,8 @@ class GatewayKey:
     """Keeps an Ed25519 key sealed in the state store, one for all processes that share it.
 
     It is made when it is first signed with. Whoever removes it there ends all tokens signed with
-    it, at once and everywhere. `_opened` is replaced in one atomic step; the rest is fixed.
+    it, at once and everywhere. Unavailable when the master key is not that which it was sealed
+    with. `_opened` is replaced in one atomic step; the rest is fixed.
     """
 
     def __init__(self, store: AccountStore, vault: Vault) -> None:
@@ -34,11 +35,13 @@ class GatewayKey:
         self._vault = vault
         self._opened: _Opened | None = None
 
-    def sign(self, claims: dict[str, object]) -> str:
-        """Return a token with these claims."""
+    def sign(self, claims: dict[str, object], *, short: bool = False) -> str:
+        """Return a token with these claims; a `short` one does without what names key and type."""
         while (current := self._current()) is None:
             self._make()
-        return jwt.encode(claims, current.key, algorithm="EdDSA", headers={"kid": current.id})
+        # A `typ` of None is left out.
+        headers = {"typ": None} if short else {"kid": current.id}
+        return jwt.encode(claims, current.key, algorithm="EdDSA", headers=headers)
 
     def public(self) -> Ed25519PublicKey | None:
         """Return what its signatures are verified with, None while there is no key."""
@@ -51,9 +54,15 @@ class GatewayKey:
             return None
         known = self._opened
         if known is None or known.sealed != record.sealed:
-            key = Ed25519PrivateKey.from_private_bytes(self._vault.open(NAME, record.sealed))
+            key = Ed25519PrivateKey.from_private_bytes(self._revealed(record.sealed))
             known = self._opened = _Opened(record.sealed, key, public_key(key.public_key()).id)
         return known
+
+    def _revealed(self, sealed: bytes) -> bytes:
+        try:
+            return self._vault.open(NAME, sealed)
+        except VaultError as error:
+            raise Unavailable("the key for tokens does not open", str(error)) from error
 
     def _make(self) -> None:
         key = Ed25519PrivateKey.generate()

@@ -9,7 +9,7 @@ from vfs.auth.caller import Caller
 from vfs.auth.errors import Unauthenticated
 from vfs.auth.gateway_key import GatewayKey
 from vfs.auth.tokens import Peeked, check_claims, check_revoked, fits, scope_words
-from vfs.auth.users import User, Users
+from vfs.auth.users import Users
 from vfs.state.accounts import AccountStore
 
 ISSUER = "headgate"
@@ -20,9 +20,8 @@ _ID_BYTES = 16
 class GatewayTokens:
     """Issues and verifies tokens whose issuer is ISSUER. Fixed once made.
 
-    Their claim `account` says that the bearer's name was that of an account when it was issued;
-    such a token is good only while there is one. Other bearers come from an issuer, and have no
-    account here.
+    A token is good only while its user has an account. That of a share may say by the claim
+    `account` that its maker came from an issuer, and had none here when it was issued.
     """
 
     def __init__(
@@ -44,22 +43,25 @@ class GatewayTokens:
     ) -> str:
         """Return a token that lets its bearer be `user` within `scope`, until `expires_at`.
 
-        The token of a `share` has its scopes from the share's record. Whether `user` may hand out
-        such a token is for the caller of this method to decide.
+        The token of a `share` says no more than which, as everything else is in the share's record:
+        davfs2 and cadaver take no password of 256 bytes or more. Whether `user` may hand out such a
+        token is for the caller of this method to decide.
         """
+        if share is not None:
+            short: dict[str, object] = {"iss": ISSUER, "exp": int(expires_at), "share": share}
+            if self._users.find(user) is None:
+                short["account"] = False
+            return self._key.sign(short, short=True)
         claims: dict[str, object] = {
             "iss": ISSUER,
             "sub": user,
-            "jti": secrets.token_urlsafe(_ID_BYTES),
+            "jti": new_id(),
             "iat": int(time.time()),
             "exp": int(expires_at),
-            "account": self._users.find(user) is not None,
         }
         words = tuple(scope)
         if words:
             claims["scope"] = " ".join(words)
-        if share is not None:
-            claims["share"] = share
         if audience is not None:
             claims["aud"] = audience
         return self._key.sign(claims)
@@ -77,11 +79,9 @@ class GatewayTokens:
             )
         ends = check_claims(peeked.claims, self._audience, time.time())
         check_revoked(peeked, self._store)
-        user = self._users.find(peeked.name)
-        if user is None and peeked.claims.get("account") is not False:
-            raise _ended(peeked)
         if "share" in peeked.claims:
-            return self._shared(peeked, user, ends)
+            return self._shared(peeked, ends)
+        user = self._users.find(peeked.name)
         if user is None:
             raise _ended(peeked)
         return Caller(
@@ -99,9 +99,12 @@ class GatewayTokens:
         key = self._key.public()
         return key is not None and fits(text, key, "EdDSA")
 
-    def _shared(self, peeked: Peeked, user: User | None, ends: float) -> Caller:
+    def _shared(self, peeked: Peeked, ends: float) -> Caller:
         record = self._store.share(str(peeked.claims["share"]))
-        if record is None or record.maker != peeked.name:
+        if record is None:
+            raise _ended(peeked)
+        user = self._users.find(record.maker)
+        if user is None and peeked.claims.get("account") is not False:
             raise _ended(peeked)
         groups = frozenset(record.groups)
         return Caller(
@@ -112,6 +115,11 @@ class GatewayTokens:
             credential=f"share:{record.id}",
             expires_at=min(ends, record.expires_at_ns / 1e9),
         )
+
+
+def new_id() -> str:
+    """Return a `jti` that no other token has."""
+    return secrets.token_urlsafe(_ID_BYTES)
 
 
 def _ended(peeked: Peeked) -> Unauthenticated:

@@ -24,6 +24,7 @@ LEEWAY_SECONDS = 30
 ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
+ID = re.compile("[0-9a-f]{32}")
 ANY_AUDIENCE = "https://wlcg.cern.ch/jwt/v1/any"
 
 _PART = re.compile("[A-Za-z0-9_-]+")
@@ -32,7 +33,7 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 # nested would be read in another way than here.
 _REFUSED_HEADERS = ("crit", "b64", "zip", "cty", "enc", "jku", "jwk", "x5u", "x5c")
 _TEXT_CLAIMS = ("iss", "sub", "email", "jti", "share")
-_LATEST = 9_000_000_000  # in the year 2255; nanoseconds beyond 2262 fit no 64 bits
+LATEST_SECONDS = 9_000_000_000  # in the year 2255; nanoseconds beyond 2262 fit no 64 bits
 _ECHOED = 20
 _BRACKETS_MAX = 200
 
@@ -95,13 +96,11 @@ def check_claims(claims: dict[str, object], audience: tuple[str, ...], now: floa
     Raises Unauthenticated unless it has an `exp` to come, no `nbf` or `iat` ahead and, if it has
     an `aud`, one of `audience` in it or the wildcard of WLCG.
     """
-    ends = _time(claims, "exp")
-    if ends is None:
-        raise _refused("it has no end (claim 'exp'); make one that expires")
-    if now >= ends + LEEWAY_SECONDS:
-        raise _refused(f"it expired at {moment(ends)}; get a new one")
+    ends = good_until(claims)
+    if now >= ends:
+        raise _refused(f"it expired at {moment(ends - LEEWAY_SECONDS)}; get a new one")
     for name in ("nbf", "iat"):
-        begins = _time(claims, name)
+        begins = time_of(claims, name)
         if begins is not None and now < begins - LEEWAY_SECONDS:
             raise _refused(f"it holds from {moment(begins)} on; check the clocks")
     if "aud" in claims and not _is_for(claims["aud"], audience):
@@ -111,6 +110,14 @@ def check_claims(claims: dict[str, object], audience: tuple[str, ...], now: floa
             else "it is for a service (claim 'aud'), and this gateway has no name to be meant by;"
             " set [auth] audience"
         )
+    return ends
+
+
+def good_until(claims: dict[str, object]) -> float:
+    """Return `exp` with the leeway, in Unix seconds; Unauthenticated when there is none."""
+    ends = time_of(claims, "exp")
+    if ends is None:
+        raise _refused("it has no end (claim 'exp'); make one that expires")
     return ends + LEEWAY_SECONDS
 
 
@@ -132,6 +139,21 @@ def scope_words(claims: dict[str, object]) -> tuple[str, ...]:
     if isinstance(claim, list) and all(isinstance(word, str) for word in claim):
         return tuple(claim)
     raise _refused("its claim 'scope' is neither a text nor a list of texts")
+
+
+def time_of(claims: dict[str, object], name: str) -> float | None:
+    """Return a claim that is a time in Unix seconds, None if it is not there; Unauthenticated."""
+    if name not in claims:
+        return None
+    value = claims[name]
+    # A bool is an int to Python, and an int or float may be beyond all dates.
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and 0 <= value <= LATEST_SECONDS
+    ):
+        return float(value)
+    raise _refused(f"its claim {name!r} is no time in seconds since 1970")
 
 
 def moment(seconds: float) -> str:
@@ -201,16 +223,6 @@ def _id(claims: dict[str, object], signed: str) -> str:
         named = [claims.get(name) for name in ("iss", "sub", "email", "jti")]
         signed = json.dumps(named)
     return hashlib.sha256(signed.encode()).hexdigest()[:32]
-
-
-def _time(claims: dict[str, object], name: str) -> float | None:
-    if name not in claims:
-        return None
-    value = claims[name]
-    # A bool is an int to Python, and an int or float may be beyond all dates.
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LATEST:
-        return float(value)
-    raise _refused(f"its claim {name!r} is no time in seconds since 1970")
 
 
 def _is_for(claim: object, audience: tuple[str, ...]) -> bool:

@@ -68,7 +68,7 @@ class Users:
     """
 
     def __init__(self, configured: Iterable[User], store: AccountStore) -> None:
-        self._configured = {user.name: user for user in configured}
+        self._configured = {unicodedata.normalize("NFC", user.name): user for user in configured}
         self._store = store
 
     def find(self, name: str) -> User | None:

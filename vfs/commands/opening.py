@@ -26,8 +26,7 @@ class Opened:
     @property
     def configured(self) -> "dict[str, UserConfig]":
         """The users of the configuration, by name."""
-        users: tuple[UserConfig, ...] = getattr(self.config, "users", ())
-        return {user.name: user for user in users}
+        return {user.name: user for user in self.config.users} if self.config else {}
 
     def refuse_configured(self, name: str) -> None:
         """Raise UsageError when the user stands in the configuration."""

@@ -12,9 +12,17 @@ def new_secret(what: str) -> str:
     return _typed(what) if sys.stdin.isatty() else _piped(what)
 
 
-def _typed(what: str) -> str:
+def known_secret(what: str) -> str:
+    """Return a secret that exists already: typed once on a terminal, else one line."""
+    return _typed(what, again=False) if sys.stdin.isatty() else _piped(what)
+
+
+def _typed(what: str, *, again: bool = True) -> str:
     text: str = click.prompt(
-        what.capitalize(), hide_input=True, confirmation_prompt="Again", err=True
+        what.capitalize(),
+        hide_input=True,
+        confirmation_prompt="Again" if again else False,
+        err=True,
     )
     return text
 

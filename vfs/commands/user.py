@@ -132,7 +132,7 @@ def list_users(*, as_json: bool, config: Path | None, state_dir: Path | None) ->
                 name=name,
                 email=configured.email,
                 groups=configured.groups,
-                password=bool(configured.password_hash or configured.password_hash_file),
+                password=bool(configured.password_hash),
                 keys=len(configured.public_keys),
                 source="configuration",
                 created=None,

@@ -1,6 +1,7 @@
 """MKCOL and DELETE: folders made, and resources removed."""
 
 from providers.errors import NotADirectory, NotFound
+from vfs.auth.right import Right
 from vfs.dav.bodies import parse_mkcol
 from vfs.dav.locks import Locked, Locks
 from vfs.dav.multistatus import CONTENT_TYPE, mkcol_body, multistatus, status_response
@@ -56,7 +57,7 @@ class Collections:
     def delete(self, request: Request) -> Response:
         """Remove a resource; members that must stay keep the folders that lead to them."""
         depth = request.headers.get("depth", "infinity").lower()
-        entry = self._tree.stat(request.caller, request.path)
+        entry = self._tree.stat(request.caller, request.path, Right.DELETE)
         if entry.is_folder and depth != "infinity":
             raise BadRequest(400, "The Depth of a DELETE is infinity, or is left out.")
         require(request, entry)

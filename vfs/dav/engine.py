@@ -78,7 +78,7 @@ class _TreeProvider(DAVProvider):  # type: ignore[misc] # wsgidav has no types
         caller = environ[_REQUEST].caller
         self._tree.check(caller, path, Right.LOCK)
         try:
-            self._tree.stat(caller, path)
+            self._tree.stat(caller, path, Right.LOCK)
         except NotFound:
             return None
         return _Resource(path)

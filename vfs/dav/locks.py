@@ -181,7 +181,6 @@ class Locks:
         require(request, entry)
         lists = self.judge(request)
         if entry is None:
-            self._check_parent(request)
             self._tree.check(request.caller, request.path, Right.CREATE)
             self.demand(request, request.path, lists, membership=True)
         try:
@@ -240,11 +239,6 @@ class Locks:
                 raise _no_parent() from None
             raise
         return True
-
-    def _check_parent(self, request: Request) -> None:
-        parent = self._entry(request, paths.parent(request.path))
-        if parent is None or not parent.is_folder:
-            raise _no_parent()
 
     def _entry(self, request: Request, path: str) -> Entry | None:
         try:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from providers.base import Entry
-from providers.errors import Denied
 from vfs.dav.bodies import Asked, parse_propfind
 from vfs.dav.live import IN_ALL, LOCKDISCOVERY, Live
 from vfs.dav.locks import Locks
@@ -59,11 +58,9 @@ class PropFind:
         own = template.response(href_of(request, request.path, entry), request.path, entry, dead)
         responses: Iterator[str] = iter((own,))
         if depth == "1" and entry.is_folder:
-            try:
-                members = self._tree.scandir(request.caller, request.path)
-            except Denied:
-                # The folder's own properties may be seen, its members not.
-                members = iter(())
+            # Refused as a whole: shown as an empty folder, it would be taken for one by those
+            # who keep two folders alike.
+            members = self._tree.scandir(request.caller, request.path)
             if needs_locks:
                 live.locks.update(
                     (paths.join(request.path, name), locks)

@@ -66,7 +66,7 @@ class PropPatch:
     def proppatch(self, request: Request) -> Response:
         """Answer 207. RFC 4918 gives it no Depth, so whatever a client sends there is ignored."""
         self._tree.check(request.caller, request.path, Right.MODIFY)
-        entry = self._tree.stat(request.caller, request.path)
+        entry = self._tree.stat(request.caller, request.path, Right.MODIFY)
         require(request, entry)
         self._locks.check(request, is_new=False)
         changes = parse_proppatch(request.small_body(MAX_BODY_BYTES))

@@ -2,6 +2,7 @@
 
 from providers.base import Entry
 from providers.errors import NotADirectory
+from vfs.auth.right import Right
 from vfs.dav.collections import failures_response
 from vfs.dav.if_header import List
 from vfs.dav.locks import Locks
@@ -65,7 +66,7 @@ class Transfers:
 
     def _begin(self, request: Request, target: str) -> tuple[List, ...]:
         """Ask everything that can refuse, before anything is touched."""
-        entry = self._tree.stat(request.caller, request.path)
+        entry = self._tree.stat(request.caller, request.path, Right.READ)
         require(request, entry)
         lists = self._locks.judge(request)
         there = self._standing(request, target)

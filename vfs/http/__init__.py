@@ -16,5 +16,6 @@ digests       checksums as header fields
 upload_check  an upload against its checksum headers
 media_types   types by name; what a browser must not run
 listing       a folder as HTML and JSON
+sharing       shares: made, listed, ended
 forwarded     the client behind trusted proxies
 """

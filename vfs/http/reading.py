@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from providers.base import Reader
-from providers.errors import IsADirectory, NotFound
+from providers.errors import Denied, IsADirectory, NotFound, StorageError
 from vfs.http import accept, encodings
 from vfs.http.answer import FileSlice
 from vfs.http.bad_request import BadRequest
@@ -47,6 +47,11 @@ class Reading:
             reader = self._tree.open(request.caller, request.path)
         except IsADirectory:
             return self._folder(request)
+        except Denied:
+            # A folder is listed, not read.
+            if not self._is_folder(request):
+                raise
+            return self._folder(request)
         keep = False
         try:
             if request.target.is_folder:
@@ -67,6 +72,12 @@ class Reading:
         with self._tree.open(request.caller, request.path) as reader:
             digest = self._digest(request, reader, algorithm)
         return Response(204, [("OC-Checksum", f"{algorithm.upper()}:{digest.hex()}")])
+
+    def _is_folder(self, request: Request) -> bool:
+        try:
+            return self._tree.stat(request.caller, request.path).is_folder
+        except StorageError:
+            return False
 
     def _folder(self, request: Request) -> Response:
         # Raises here, before a status is sent, when the folder cannot be listed.

@@ -58,11 +58,16 @@ class Tree:
 
     # Reading
 
-    def stat(self, caller: Caller, path: str) -> Entry:
-        """Return the entry at `path`. A mount whose store is down is still a folder."""
+    def stat(self, caller: Caller, path: str, right: Right | None = None) -> Entry:
+        """Return the entry at `path`. A mount whose store is down is still a folder.
+
+        Whoever is about to do what needs `right` must have that one; else one to look.
+        """
         path = paths.parse(path)
         rights = self._rights
-        if not rights.leads_somewhere(caller, path):
+        if right is not None:
+            rights.check(caller, path, right)
+        elif not rights.leads_somewhere(caller, path):
             rights.check(caller, path, Right.LIST, Right.READ)
         try:
             return self._steps.stat(path)

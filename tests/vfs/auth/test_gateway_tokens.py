@@ -18,6 +18,7 @@ from vfs.auth.users import User, Users
 from vfs.auth.vault import Vault
 from vfs.state.accounts import ShareRecord, UserRecord
 from vfs.state.base import StateStore
+from vfs.state.errors import Unavailable
 
 READ = frozenset({Right.LIST, Right.READ})
 MASTER = b"m" * 32
@@ -116,6 +117,17 @@ def test_removing_the_key_ends_all_tokens(gateway: Gateway) -> None:
     assert "does not fit" in other.refused(token)
 
 
+def test_with_another_master_key_the_gateway_says_that_it_cannot(gateway: Gateway) -> None:
+    token = gateway.tokens.issue("ann", expires_at=gateway.end)
+    other = GatewayKey(gateway.store, Vault(b"o" * 32))
+    tokens = GatewayTokens(gateway.store, other, Users([], gateway.store), AUDIENCE)
+    with pytest.raises(Unavailable, match="does not open"):
+        tokens.verify(peek(token), token)
+    with pytest.raises(Unavailable, match="does not open"):
+        tokens.issue("ann", expires_at=gateway.end)
+    gateway.verify(token)
+
+
 def test_nobody_else_signs_for_the_gateway(gateway: Gateway, signers: Signers) -> None:
     claims: dict[str, object] = {"iss": ISSUER, "sub": "ann", "account": True}
     for algorithm in signers.ALGORITHMS:
@@ -189,9 +201,3 @@ def test_a_share_of_somebody_from_an_issuer_needs_no_account(gateway: Gateway) -
     assert (caller.name, caller.groups) == ("iam:carol", frozenset({"wlcg"}))
     gateway.store.remove_share("iam:carol-0")
     assert "no longer there" in gateway.refused(token)
-
-
-def test_the_token_of_one_share_is_not_that_of_another_s(gateway: Gateway) -> None:
-    gateway.share("ann", "read:/a")
-    mixed = gateway.tokens.issue("bob", expires_at=gateway.end, share="ann-0")
-    assert "no longer there" in gateway.refused(mixed)

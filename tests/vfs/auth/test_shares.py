@@ -200,6 +200,18 @@ def test_a_path_that_is_none_is_refused(site: Site, path: str) -> None:
         site.shares.make(ANN, path, ["read"])
 
 
+def test_a_token_is_short_enough_for_a_mount(site: Site) -> None:
+    """The WebDAV library of davfs2 and cadaver holds passwords of at most 255 bytes."""
+    site.rights = Rights([rule("/", "authenticated", ALL)])
+    for maker in ("ann", "ä" * 64, f"iam:{'x' * 400}"):
+        caller = Caller(name=maker, groups=frozenset({"g" * 500}), credential="oidc:iam")
+        record, token = site.shares.make(
+            caller, f"/{'x' * 200}", ["read", "modify"], note="n" * 200
+        )
+        assert len(token) <= 255
+        assert site.bearer(token).name == record.maker == maker
+
+
 def test_revoking_ends_it(site: Site) -> None:
     record, token = site.shares.make(ANN, "/a", ["read"])
     _, other = site.shares.make(ANN, "/a", ["read"])

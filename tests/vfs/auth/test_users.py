@@ -76,6 +76,12 @@ def test_names_that_may_not_be(name: str, cause: str) -> None:
         check_name(name)
 
 
+def test_a_name_is_found_however_it_is_typed(store: StateStore) -> None:
+    apart = User(name="Ju\u0308rgen")
+    assert Users([apart], store).find("J\u00fcrgen") == apart
+    assert Users([apart], store).find("Ju\u0308rgen") == apart
+
+
 def test_an_address_has_a_name_and_a_domain() -> None:
     assert check_email("Ann@Example.org") == "ann@example.org"
     for wrong in ("", "ann", "@example.org", "ann@", "a b@c", "a@b\n"):

@@ -1,7 +1,10 @@
 """`headgate app-password`, as operators run it."""
 
+import base64
 import json
 import time
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +20,22 @@ from vfs.state.sqlite import STATE_FILE, SqliteStore
 if TYPE_CHECKING:
     from tests.vfs.conftest import Command
 
+SITE = """
+[server]
+listen = "127.0.0.1:0"
+state_dir = "state"
+cache_dir = "cache"
+[mounts."/a"]
+provider = "local"
+root = "a"
+[mounts."/b"]
+provider = "local"
+root = "b"
+[[rules]]
+path = "/"
+who = ["user:ann"]
+rights = ["list", "read"]
+"""
 STATE = ("--state-dir", "state")
 
 
@@ -51,6 +70,44 @@ def test_the_secret_is_printed_once_and_lets_in_until_it_is_revoked(with_ann: "C
         with pytest.raises(Unauthenticated):
             basic.verify("ann", secret)
     assert with_ann.run("app-password", "list", *STATE).stdout == ""
+
+
+def status(url: str, name: str, password: str) -> int:
+    plain = base64.b64encode(f"{name}:{password}".encode()).decode()
+    request = urllib.request.Request(url, headers={"Authorization": f"Basic {plain}"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_a_running_gateway_takes_it_at_once_and_refuses_it_when_revoked(
+    headgate: "Command",
+) -> None:
+    """The user's own password, one bounded to another folder, one that is taken back."""
+    file = headgate.write(SITE)
+    for name in ("a", "b"):
+        (headgate.folder / name / "f").write_text("content")
+    options = ("--config", file)
+    headgate.run("user", "add", "ann", *options, given="correct horse battery")
+    _, url = headgate.serve(*options)
+    made = headgate.run(
+        "app-password", "add", "ann", "phone", "--scope", "storage.read:/a", *options
+    )
+    secret = made.stdout.strip()
+    assert status(f"{url}/a/f", "ann", "correct horse battery") == 200
+    assert status(f"{url}/b/f", "ann", "correct horse battery") == 200
+    assert status(f"{url}/a/f", "ann", secret) == 200
+    assert status(f"{url}/b/f", "ann", secret) == 403
+    assert status(f"{url}/a/f", "ann", app_passwords.fresh()) == 401
+    headgate.run("app-password", "revoke", "ann", "phone", *options)
+    end = time.monotonic() + 5
+    while status(f"{url}/a/f", "ann", secret) != 401:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert status(f"{url}/a/f", "ann", "correct horse battery") == 200
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import msgspec
 import pytest
-from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from vfs import config
 from vfs.auth.passwords import Passwords, check_hash
-from vfs.auth.settings import UserConfig
-from vfs.cli import cli
 from vfs.commands.user import Account
 from vfs.state.base import StateStore
 from vfs.state.sqlite import STATE_FILE, SqliteStore
@@ -31,6 +26,10 @@ if TYPE_CHECKING:
 
 PASSWORD = "correct horse battery"
 STATE = ("--state-dir", "state")
+HASH = (
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA"
+    "$jvw2cXUQZ0o6DRXmEwHxUGDDaFCXKBZdy9OWPT0wxQY"
+)
 MOUNT = '[mounts."/a"]\nprovider = "local"\nroot = "a"\n'
 
 
@@ -148,52 +147,34 @@ def test_the_configuration_leads_to_its_state_directory(headgate: "Command") -> 
     assert headgate.run("user", "list", *STATE).stdout.startswith("job\t")
 
 
-class WithUsers(config.Config, frozen=True, kw_only=True):
-    """A configuration with a user in it."""
-
-    users: tuple[UserConfig, ...] = (
-        UserConfig(name="ann", password_hash="x", groups=("g",), email="Ann@x.org"),
-    )
-
-
 @pytest.fixture
-def with_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    file = tmp_path / "headgate.toml"
-
-    def load(path: Path) -> WithUsers:
-        return WithUsers(file=path, server=config.ServerConfig(state_dir=tmp_path / "state"))
-
-    monkeypatch.setattr(config, "load", load)
-    return file
+def with_ann(headgate: "Command") -> tuple[str, Path]:
+    """Give the options for a gateway whose configuration has a user."""
+    ann = f'[users.ann]\npassword_hash = "{HASH}"\ngroups = ["g"]\nemail = "Ann@x.org"\n'
+    return "--config", headgate.write('[server]\nstate_dir = "state"\n' + MOUNT + ann)
 
 
 @pytest.mark.parametrize(
     "arguments", [("add", "ann", "--no-password"), ("passwd", "ann"), ("remove", "ann")]
 )
 def test_a_user_of_the_configuration_is_changed_there(
-    with_users: Path, arguments: tuple[str, ...]
+    headgate: "Command", with_ann: tuple[str, Path], arguments: tuple[str, ...]
 ) -> None:
-    done = CliRunner().invoke(cli, ["user", *arguments, "--config", str(with_users)])
-    assert done.exit_code == click.UsageError.exit_code
-    assert f"stands in [users.ann] of '{with_users}'" in done.output.replace("\n", " ")
+    told = headgate.refused("user", *arguments, *with_ann)
+    assert f"user 'ann' stands in [users.ann] of '{with_ann[1]}'; change it there" in told
 
 
-def test_both_kinds_of_users_are_listed(with_users: Path) -> None:
-    options = ["--config", str(with_users)]
-    runner = CliRunner()
-    assert not runner.invoke(cli, ["user", "add", "bob", "--no-password", *options]).exit_code
-    rows = [
-        line.split("\t")
-        for line in runner.invoke(cli, ["user", "list", *options]).output.splitlines()
-    ]
-    assert rows[0] == ["ann", "Ann@x.org", "g", "yes", "0", "configuration", "-"]
-    assert (rows[1][0], rows[1][5]) == ("bob", "state")
-    taken = runner.invoke(
-        cli, ["user", "add", "imp", "--no-password", "--email", "ann@x.org", *options]
+def test_both_kinds_of_users_are_listed(headgate: "Command", with_ann: tuple[str, Path]) -> None:
+    assert headgate.run("user", "add", "bob", "--no-password", *with_ann).returncode == 0
+    lines = headgate.run("user", "list", *with_ann).stdout.splitlines()
+    ann, bob = (line.split("\t") for line in lines)
+    assert ann == ["ann", "Ann@x.org", "g", "yes", "0", "configuration", "-"]
+    assert (bob[0], bob[5]) == ("bob", "state")
+    taken = headgate.refused(
+        "user", "add", "imp", "--no-password", "--email", "ann@x.org", *with_ann
     )
-    assert taken.exit_code == click.UsageError.exit_code
-    made = runner.invoke(cli, ["app-password", "add", "ann", "phone", *options])
-    assert made.exit_code == 0, made.output
+    assert "--email ann@x.org is the address of user 'ann'" in taken
+    assert headgate.run("app-password", "add", "ann", "phone", *with_ann).returncode == 0
 
 
 class Terminal:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.wire import mkcol
-from tests.servers import headgate, rclone_serve, wsgidav_plain
+from tests.servers import headgate, oidc_issuer, rclone_serve, wsgidav_plain
 from tests.servers.authority import Authority, make_authority
 from tests.servers.daemon import Daemon
+from tests.servers.oidc_issuer import OidcIssuer
 from tests.servers.target import Target
 
 # A group runs in one worker, so that not every worker starts every gateway.
@@ -34,6 +35,15 @@ _folders = itertools.count()
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """A certificate authority that nobody else knows."""
     return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def issuer(tmp_path: Path) -> Iterator[OidcIssuer]:
+    """A running OpenID Connect issuer, by http."""
+    folder = tmp_path / "issuer"
+    folder.mkdir()
+    with oidc_issuer.launch(folder) as running:
+        yield running
 
 
 Launch = Callable[[Path], Daemon]

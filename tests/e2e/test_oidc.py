@@ -1,70 +1,26 @@
 """Tokens of a real issuer are accepted, whatever becomes of the issuer."""
 
-import datetime as dt
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.e2e.oidc import accepting, is_accepted, unavailable, verify, wait_for
 from tests.servers import oidc_issuer
-from tests.servers.authority import Authority
 from tests.servers.oidc_issuer import OidcIssuer
 from vfs.auth import issuers as issuers_module
 from vfs.auth import published
-from vfs.auth.caller import Caller
-from vfs.auth.errors import Throttled, Unauthenticated
+from vfs.auth.errors import Unauthenticated
 from vfs.auth.issuers import Issuers
 from vfs.auth.right import Grant, Right
 from vfs.auth.settings import OidcConfig
 from vfs.auth.tokens import peek
 
 READ = frozenset({Right.LIST, Right.READ})
-
-
-@pytest.fixture
-def issuer(tmp_path: Path) -> Iterator[OidcIssuer]:
-    with oidc_issuer.launch(tmp_path) as running:
-        yield running
-
-
-def accepting(issuer: OidcIssuer, ca_file: Path | None = None) -> Issuers:
-    return Issuers([OidcConfig(name="iam", issuer=issuer.issuer, ca_file=ca_file)], ())
-
-
-def verify(issuers: Issuers, text: str) -> Caller:
-    peeked = peek(text)
-    assert issuers.knows(str(peeked.claims["iss"]))
-    return issuers.verify(peeked, text)
-
-
-def unavailable(issuers: Issuers, text: str) -> Throttled:
-    with pytest.raises(Throttled, match="keys of the issuer 'iam'") as caught:
-        verify(issuers, text)
-    assert caught.value.status == 503
-    assert caught.value.retry_after_seconds >= 1
-    return caught.value
-
-
-def wait_for(accepted: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not accepted():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
-
-
-def is_accepted(issuers: Issuers, text: str) -> bool:
-    try:
-        verify(issuers, text)
-    except (Throttled, Unauthenticated):
-        return False
-    return True
 
 
 @pytest.fixture
@@ -101,6 +57,47 @@ def test_the_metadata_of_oauth_serves_too(tmp_path: Path) -> None:
     with oidc_issuer.launch(tmp_path, path="/realms/science") as issuer:
         issuer.behave("oauth")
         verify(accepting(issuer), issuer.token())
+
+
+@pytest.mark.parametrize(
+    ("claims", "cause"),
+    [
+        ({"typ": "ID"}, "no access token"),
+        ({"aud": "https://elsewhere.example.org"}, "another service"),
+        ({"exp": 1}, "expired"),
+        ({"exp": None}, "no end"),
+        ({"sub": None}, "'sub'"),
+    ],
+)
+def test_a_token_that_is_signed_may_still_be_wrong(
+    issuer: OidcIssuer, claims: dict[str, object], cause: str
+) -> None:
+    with pytest.raises(Unauthenticated, match=cause):
+        verify(
+            Issuers([OidcConfig(name="iam", issuer=issuer.issuer)], ("gw",)), issuer.token(claims)
+        )
+
+
+@pytest.mark.parametrize(
+    ("control", "seconds"),
+    [
+        ("", 600),
+        ("max-age=1", 60),
+        ("public, max-age=300", 300),
+        ("max-age=86400", 3600),
+        ("no-store, max-age=300", 60),
+        ("no-cache", 60),
+    ],
+)
+def test_the_issuer_says_how_long_its_keys_hold(
+    issuer: OidcIssuer, control: str, seconds: float
+) -> None:
+    issuer.behave(control)
+    issuers = accepting(issuer)
+    verify(issuers, issuer.token())
+    (held,) = issuers.held().values()
+    assert held is not None
+    assert held.lifetime == seconds
 
 
 def test_keys_are_fetched_once_for_many_tokens(issuer: OidcIssuer) -> None:
@@ -184,6 +181,30 @@ def test_tokens_with_made_up_keys_cost_the_issuer_one_fetch(issuer: OidcIssuer) 
         forged = jwt.encode(claims, stranger, algorithm="ES256", headers={"kid": str(number)})
         with pytest.raises(Unauthenticated):
             verify(issuers, forged)
+    assert issuer.requests().count("/jwks") == 1
+
+
+@pytest.mark.usefixtures("hasty")
+def test_keys_that_somebody_else_fetched_are_new_too(issuer: OidcIssuer) -> None:
+    (keys,) = (one.keys for one in accepting(issuer)._issuers.values())
+    old = keys.current()
+    time.sleep(0.15)
+    new = keys.newer(old)
+    assert new not in (None, old)
+    assert keys.newer(old) is new
+    assert issuer.requests().count("/jwks") == 2
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_forgery_that_names_a_known_key_makes_nobody_fetch(issuer: OidcIssuer) -> None:
+    issuers = accepting(issuer)
+    verify(issuers, issuer.token())
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    headers = {"kid": issuer.kids()[-1]}
+    forged = jwt.encode(peek(issuer.token()).claims, stranger, algorithm="ES256", headers=headers)
+    time.sleep(0.15)
+    with pytest.raises(Unauthenticated):
+        verify(issuers, forged)
     assert issuer.requests().count("/jwks") == 1
 
 
@@ -311,81 +332,3 @@ def _waiting(issuers: Issuers, text: str) -> int:
         thread.join()
     assert len(took) == 40
     return sum(seconds > 0.5 for seconds in took)
-
-
-def test_https_is_accepted_with_its_authority(tmp_path: Path, authority: Authority) -> None:
-    with oidc_issuer.launch(tmp_path, authority=authority) as issuer:
-        verify(accepting(issuer, authority.ca), issuer.token())
-
-
-def test_https_of_an_unknown_authority_is_not(
-    tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
-) -> None:
-    with oidc_issuer.launch(tmp_path, authority=authority) as issuer:
-        unavailable(accepting(issuer), issuer.token())
-    assert "certificate verify failed" in caplog.text
-
-
-def test_https_with_an_expired_certificate_is_not(
-    tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
-) -> None:
-    with oidc_issuer.launch(tmp_path, authority=_expired(authority, tmp_path)) as issuer:
-        unavailable(accepting(issuer, authority.ca), issuer.token())
-    assert "certificate has expired" in caplog.text
-
-
-def _expired(authority: Authority, folder: Path) -> Authority:
-    """Issue a certificate of the same authority that ended yesterday."""
-    ca_key = serialization.load_pem_private_key(
-        (authority.folder.parent / "ca.key").read_bytes(), None
-    )
-    assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
-    good = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
-    now = dt.datetime.now(dt.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(good.subject)
-        .issuer_name(good.issuer)
-        .public_key(good.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=3))
-        .not_valid_after(now - dt.timedelta(days=1))
-    )
-    for extension in good.extensions:
-        builder = builder.add_extension(extension.value, extension.critical)
-    certificate = folder / "expired.pem"
-    certificate.write_bytes(
-        builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    )
-    return Authority(authority.ca, certificate, authority.key, authority.folder)
-
-
-@pytest.mark.parametrize(
-    ("issuer_url", "cause"),
-    [
-        ("http://iam.example.org/", "must start with https://"),
-        ("iam.example.org", "needs a host"),
-        ("https://me@iam.example.org/", "login"),
-        ("https://iam.example.org/?x=1", r"holds '\?'"),
-        ("https://iam.example.org/#x", "'#'"),
-        ("https://iam.example.org:99999/", "[Pp]ort"),
-    ],
-)
-def test_a_wrong_issuer_is_refused_at_start(issuer_url: str, cause: str) -> None:
-    with pytest.raises(ValueError, match=rf"^\[oidc\.iam\] issuer: .*{cause}"):
-        Issuers([OidcConfig(name="iam", issuer=issuer_url)], ())
-
-
-def test_a_missing_authority_is_refused_at_start(tmp_path: Path) -> None:
-    config = OidcConfig(name="iam", issuer="https://iam.example.org/", ca_file=tmp_path / "none")
-    with pytest.raises(ValueError, match=r"^\[oidc\.iam\] ca_file: .*none"):
-        Issuers([config], ())
-
-
-def test_one_issuer_under_two_names_is_refused_at_start() -> None:
-    configs = [
-        OidcConfig(name="a", issuer="https://iam.example.org/"),
-        OidcConfig(name="b", issuer="https://iam.example.org"),
-    ]
-    with pytest.raises(ValueError, match=r"^\[oidc\.b\] has the issuer of \[oidc\.a\]"):
-        Issuers(configs, ())

@@ -4,13 +4,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.wire import Answer, ask
-from tests.servers import headgate, oidc_issuer
+from tests.servers import headgate
 from tests.servers.daemon import REPOSITORY, Daemon
 from tests.servers.oidc_issuer import OidcIssuer
 from tests.servers.target import Target
@@ -29,14 +26,6 @@ path = "/local"
 who = ["anyone"]
 rights = ["list", "read"]
 """
-
-
-@pytest.fixture
-def issuer(tmp_path: Path) -> Iterator[OidcIssuer]:
-    folder = tmp_path / "issuer"
-    folder.mkdir()
-    with oidc_issuer.launch(folder) as running:
-        yield running
 
 
 def launch(folder: Path, issuer: OidcIssuer) -> Daemon:

@@ -42,7 +42,10 @@ class OidcIssuer(Daemon):
         return self.target.url
 
     def behave(self, how: str) -> None:
-        """Answer in another way from now on; `_Handler` has the ways."""
+        """Answer in another way from now on; `_Handler` has the ways. "" is the right one.
+
+        A `Cache-Control` is sent with the keys.
+        """
         (self.directory / "behaviour").write_text(how)
 
     def rotate(self, *, keep: bool = True) -> None:
@@ -162,8 +165,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == f"{path}/jwks":
             published = [_jwk(file) for file in _published(self.directory)]
             padding = "x" * 300_000 if how == "huge" else ""
-            document = {"keys": published, "padding": padding}
-            self._answer(200, json.dumps(document).encode())
+            body = json.dumps({"keys": published, "padding": padding}).encode()
+            headers = {"Cache-Control": how} if "max-age" in how or "no-" in how else {}
+            self._answer(200, body, **headers)
         else:
             self._answer(404, b"no")
 

@@ -82,8 +82,14 @@ class SftpSession(Requests):
     def blocks(
         self, handle: bytes, offset: int, size: int, *, ahead: int = IN_FLIGHT
     ) -> Iterator[memoryview]:
-        """Yield `size` bytes in order, with `ahead` blocks on their way. See `transfer.blocks`."""
+        """Yield `size` bytes in order, with `ahead` blocks on their way. See `transfer.ranges`."""
         return transfer.blocks(self, handle, offset, size, ahead=ahead)
+
+    def ranges(
+        self, handle: bytes, spans: Iterable[tuple[int, int]], *, ahead: int = IN_FLIGHT
+    ) -> Iterator[memoryview]:
+        """Yield the bytes of each (offset, size), in order. See `transfer.ranges`."""
+        return transfer.ranges(self, handle, spans, ahead=ahead)
 
     def upload(self, handle: bytes) -> Upload:
         """Return what writes to an open file, many pieces at once."""

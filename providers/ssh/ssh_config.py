@@ -32,7 +32,8 @@ def resolve(login: Login) -> Login:
             'the transport "openssh" has',
             temporary=False,
         )
-    keys, certificates = found.get("identityfile", []), found.get("certificatefile", [])
+    keys = list(found.get("identityfile", ()))
+    certificates = list(found.get("certificatefile", ()))
     jump = found.get("proxyjump", "none")
     return msgspec.structs.replace(
         login,
@@ -41,7 +42,6 @@ def resolve(login: Login) -> Login:
         user=login.user or found.get("user", getpass.getuser()),
         key_file=login.key_file or (Path(keys[0]) if keys else None),
         certificate_file=login.certificate_file
-        or (Path(certificates[0]) if certificates else None),
         or (Path(certificates[0]) if certificates else None),
         jump=login.jump or (() if jump == "none" else tuple(jump.split(","))),
         use_ssh_config=False,

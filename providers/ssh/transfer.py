@@ -1,7 +1,8 @@
 """Many pieces of one file at once: reading into a buffer, reading ahead, writing behind."""
 
+import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from providers.errors import Changed, StorageError
@@ -77,12 +78,12 @@ def _piece(session: Requests, reply: Reply) -> tuple[int, int, int]:
 
 
 class _Slot:
-    """One block on its way. Used by one thread."""
+    """One range on its way. Used by one thread."""
 
     __slots__ = ("came", "offset", "size", "view")
 
-    def __init__(self, view: memoryview) -> None:
-        self.view = view
+    def __init__(self, largest: int) -> None:
+        self.view = memoryview(bytearray(largest))
         self.offset = 0
         self.size = 0
         self.came = 0
@@ -97,30 +98,37 @@ class _Slot:
 def blocks(
     session: Requests, handle: bytes, offset: int, size: int, *, ahead: int = IN_FLIGHT
 ) -> Iterator[memoryview]:
-    """Yield `size` bytes from `offset` in order, block by block, asking `ahead` blocks ahead.
+    """Yield `size` bytes from `offset` in order, block by block, as `ranges` does."""
+    step = session.read_size
+    end = offset + size
+    spans = ((start, min(step, end - start)) for start in range(offset, end, step))
+    return ranges(session, handle, spans, ahead=ahead)
 
-    A block's memory is used again when the next one is taken. Raises Changed when the file ends
-    early. A listener that stops early ends the session if blocks are on their way into memory that
-    it may still hold; so it takes what it asked for, or asks for less at a time.
+
+def ranges(
+    session: Requests, handle: bytes, spans: Iterable[tuple[int, int]], *, ahead: int = IN_FLIGHT
+) -> Iterator[memoryview]:
+    """Yield the bytes of each (offset, size), in order, asking `ahead` of them ahead.
+
+    A size is at most `session.read_size`. The memory that is yielded is used again when the next
+    one is taken. Raises Changed when the file ends early. Who leaves early waits for the rest.
     """
     exchange = session.dialogue.exchange()
     named = wire.string(handle)
+    wanted = iter(spans)
     waiting: deque[_Slot] = deque()
     free: list[_Slot] = []
-    asked = 0
     try:
         while True:
-            batch = []
-            if asked < size and len(waiting) <= max(1, ahead - ahead // 4):
-                while asked < size and len(waiting) < ahead:
-                    slot = free.pop() if free else _Slot(memoryview(bytearray(session.read_size)))
-                    slot.offset, slot.came = offset + asked, 0
-                    slot.size = min(session.read_size, size - asked)
-                    asked += slot.size
+            if len(waiting) <= ahead - max(1, ahead // 4):
+                batch = []
+                for offset, size in itertools.islice(wanted, ahead - len(waiting)):
+                    slot = free.pop() if free else _Slot(session.read_size)
+                    slot.offset, slot.size, slot.came = offset, size, 0
                     waiting.append(slot)
                     batch.append(slot.rest(named))
-            if batch:
-                session.dialogue.ask(exchange, batch)
+                if batch:
+                    session.dialogue.ask(exchange, batch)
             if not waiting:
                 return
             first = waiting[0]
@@ -133,7 +141,9 @@ def blocks(
             yield first.view[: first.size]
             free.append(waiting.popleft())
     finally:
-        _drain(session, exchange)
+        # Nothing may be received into memory that was given back.
+        if exchange.outstanding and session.alive:
+            session.dialogue.wait(exchange)
 
 
 def _arrived(session: Requests, named: bytes, exchange: Exchange) -> Request | None:
@@ -147,12 +157,6 @@ def _arrived(session: Requests, named: bytes, exchange: Exchange) -> Request | N
         raise Changed(detail="the file is shorter than it was when it was opened")
     tag.came += size
     return tag.rest(named) if tag.came < tag.size else None
-
-
-def _drain(session: Requests, exchange: Exchange) -> None:
-    """Take what is on its way, so that nothing is received into memory that is given back."""
-    if exchange.outstanding and session.alive:
-        session.dialogue.wait(exchange)
 
 
 class Upload:

@@ -44,6 +44,7 @@ APPEND: Final = 0x04
 CREATE: Final = 0x08
 TRUNCATE: Final = 0x10
 EXCLUSIVE: Final = 0x20
+WRITE_NEW: Final = FOR_WRITING | CREATE | TRUNCATE
 
 # What a reply may hold. OpenSSH stays below 256 KiB; some servers send longer listings.
 MAX_PACKET: Final = 1 << 20

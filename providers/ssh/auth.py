@@ -15,14 +15,11 @@ def log_in(transport: paramiko.Transport, login: Login) -> None:
 
     The host key must have been checked before. Raises BadCredentials, with what the server takes.
     """
-    taken: list[str] = []
     tried = False
     for prove in _proofs(transport, login):
         tried = True
         try:
             prove()
-        except paramiko.BadAuthenticationType as error:
-            taken = error.allowed_types
         except paramiko.AuthenticationException:
             continue
         if transport.is_authenticated():
@@ -31,11 +28,23 @@ def log_in(transport: paramiko.Transport, login: Login) -> None:
         raise BadCredentials(
             detail=f"the login {login.account} names no key, agent or password: name one"
         )
+    taken = _taken(transport, login)
     ways = f"; the server takes {', '.join(taken)}" if taken else ""
     raise BadCredentials(
         detail=f"{login.account} is refused{ways}: is the key authorised there, the password "
         "right, the account unlocked"
     )
+
+
+def _taken(transport: paramiko.Transport, login: Login) -> list[str]:
+    """Return what the server takes: it says so when it is offered nothing."""
+    try:
+        transport.auth_none(login.user)
+    except paramiko.BadAuthenticationType as error:
+        return error.allowed_types
+    except paramiko.SSHException:
+        pass
+    return []
 
 
 def _proofs(transport: paramiko.Transport, login: Login) -> Iterator[Any]:
@@ -77,9 +86,9 @@ class _Answers:
 def _key(login: Login) -> paramiko.PKey:
     file = login.key_file
     assert file is not None
-    passphrase = login.passphrase() if login.passphrase is not None else None
+    passphrase = login.passphrase().encode() if login.passphrase is not None else None
     try:
-        key = paramiko.PKey.from_path(file, passphrase)
+        key = paramiko.PKey.from_path(file, passphrase)  # type: ignore[arg-type] # bytes in truth
         if login.certificate_file is not None:
             key.load_certificate(str(login.certificate_file))
     except (paramiko.PasswordRequiredException, TypeError) as error:

@@ -158,6 +158,8 @@ class Dialogue:
         try:
             while exchange.outstanding > exchange.low or self._whole():
                 self._receive(exchange)
+                if self._heard - exchange.since > self.silence_seconds:
+                    self._check_lost(exchange)
         except BaseException as error:
             self._reraise(error)
             raise
@@ -180,7 +182,9 @@ class Dialogue:
     def _check_lost(self, exchange: Exchange) -> None:
         waited = time.monotonic() - max(exchange.since, exchange.progress)
         if waited > self._patience() * _LOST_FACTOR:
-            raise self._fail(TimedOut(detail="the server answered others, but not this request"))
+            late = TimedOut(detail="the server answered others, but not this request")
+            self._fail(late)
+            raise late
 
     def _patience(self) -> float:
         calls = list(self._calls.values())

@@ -10,6 +10,7 @@ import binascii
 import fnmatch
 import hashlib
 import hmac
+import logging
 import re
 import socket
 from pathlib import Path
@@ -21,6 +22,10 @@ import paramiko
 from providers.errors import StorageError, Unavailable, from_oserror
 
 DEFAULT_PORT: Final = 22
+
+# What goes wrong in paramiko comes to us as an exception; it need not stand in the log as well.
+QUIET: Final = "providers.ssh.paramiko"
+logging.getLogger(QUIET).setLevel(logging.CRITICAL + 1)
 
 _LABELS = {"ssh-ed25519": "ED25519", "ssh-rsa": "RSA"}
 _SCANNED = (
@@ -156,6 +161,7 @@ def unreachable(error: OSError) -> StorageError:
 def _shown(host: str, port: int, kinds: tuple[str, ...], timeout_seconds: float) -> HostKey:
     peer = socket.create_connection((host, port), timeout_seconds)
     with paramiko.Transport(peer) as transport:
+        transport.set_log_channel(QUIET)
         transport.get_security_options().key_types = kinds
         transport.start_client(timeout=timeout_seconds)
         key = transport.get_remote_server_key()

@@ -6,7 +6,6 @@ moves all that it holds for each packet that is taken.
 """
 
 import itertools
-import logging
 import socket
 import threading
 from collections import deque
@@ -19,7 +18,7 @@ import paramiko
 from providers.errors import RateLimited, StorageError, Unavailable
 from providers.ssh import host_keys
 from providers.ssh.auth import log_in
-from providers.ssh.host_keys import DEFAULT_PORT, HostKey
+from providers.ssh.host_keys import DEFAULT_PORT, QUIET, HostKey
 from providers.ssh.login import Login
 from providers.ssh.ssh_config import resolve
 from providers.ssh.stream import MOMENT_RECEIVING_SECONDS, MOMENT_SENDING_SECONDS, Stream
@@ -34,10 +33,6 @@ _REKEY_PACKETS: Final = 1 << 30
 _CIPHERS: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
 
 _FAILURES: Final = (paramiko.SSHException, OSError, EOFError)
-
-# What goes wrong comes back to us as an exception; it need not stand in the log a second time.
-_QUIET = "providers.ssh.paramiko"
-logging.getLogger(_QUIET).setLevel(logging.CRITICAL)
 
 
 class ParamikoStream(Stream):
@@ -79,7 +74,7 @@ class ParamikoStream(Stream):
             peer, default_window_size=WINDOW_BYTES, default_max_packet_size=_PACKET_BYTES
         )
         self._hops.append(transport)
-        transport.set_log_channel(_QUIET)
+        transport.set_log_channel(QUIET)
         transport.auth_timeout = transport.banner_timeout = login.connect_seconds
         options = transport.get_security_options()
         options.ciphers = _CIPHERS

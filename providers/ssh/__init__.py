@@ -4,7 +4,7 @@
 - `host_keys`: which server is the right one: known_hosts, fingerprints, `scan`
 - `stream`: the one interface to a connection; `openssh` (a child `ssh`), `paramiko_channel`
 - `askpass`: how a password reaches the child; `complaint`: what the child says when it fails
-- `auth`: logging in with paramiko; `ssh_config`: what `~/.ssh/config` adds
+- `auth`: logging in with paramiko; `ssh_config`: what such a file adds
 - `wire`: packets and attributes; `status`: status codes to errors
 - `dialogue`: requests out and replies in, for many threads; `exchange`: what one of them waits for
 - `requests`: one request, its reply, and what the reply says

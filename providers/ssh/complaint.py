@@ -76,7 +76,7 @@ def understand(said: str, login: Login) -> StorageError:
 
 
 def _host_key(said: str, login: Login) -> StorageError:
-    if not login.jump and not login.use_ssh_config:
+    if not login.jump and login.ssh_config is None:
         try:
             return host_keys.examine(login.known_hosts, login.host, login.port)
         except StorageError:

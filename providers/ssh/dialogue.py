@@ -51,14 +51,14 @@ class Dialogue:
         self._calls: dict[int, tuple[Exchange | None, Request]] = {}
         self._leading = False
         self._sleepers: dict[int, Exchange] = {}
-        self._failure: StorageError | None = None
+        self._failure: str | None = None
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._start = 0
         self._end = 0
         self._heard = time.monotonic()
 
     @property
-    def failure(self) -> StorageError | None:
+    def failure(self) -> str | None:
         """Why the dialogue is over; None while it lasts."""
         return self._failure
 
@@ -340,13 +340,16 @@ class Dialogue:
     def _reraise(self, error: BaseException) -> None:
         """End the dialogue; raise what tells why, unless the thread itself is to end."""
         told = self._fail(error)
-        if told is not error and isinstance(error, Exception):
-            raise told from error
+        try:
+            if told is not error and isinstance(error, Exception):
+                raise told from error
+        finally:
+            del told  # or its traceback would hold itself, and the stream with it
 
     def _end_with(self, told: StorageError) -> None:
         with self._lock:
             if self._failure is None:
-                self._failure = told
+                self._failure = told.detail  # not the error, whose traceback leads back here
             sleepers = list(self._sleepers.values())
         self.stream.close()
         for sleeper in sleepers:
@@ -354,9 +357,7 @@ class Dialogue:
 
     def _gone(self) -> StorageError:
         """Return an error of its own for each thread that finds the dialogue over."""
-        failure = self._failure
-        detail = failure.detail if failure is not None else ""
-        return Unavailable(detail=detail)
+        return Unavailable(detail=self._failure or "")
 
 
 def _check_length(length: int) -> None:

@@ -78,7 +78,7 @@ class _Known(msgspec.Struct, frozen=True):
 
 def place(host: str, port: int) -> str:
     """Return host and port as known_hosts has them."""
-    return host.lower() if port == DEFAULT_PORT else f"[{host.lower()}]:{port}"
+    return host.lower() if port in {0, DEFAULT_PORT} else f"[{host.lower()}]:{port}"
 
 
 def known_algorithms(file: Path, host: str, port: int) -> list[str]:

@@ -16,8 +16,9 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
     `known_hosts` is the only file that says which host keys are right. `jump` lists hosts to go
     through, the first one first, as `user@host:port`; they log in by the same key file or the
-    agent, never by the password. With `use_ssh_config` the user's own configuration of ssh adds
-    what is left open here, and `host` may be an alias of it.
+    agent, never by the password. `ssh_config` is a file such as `~/.ssh/config`, which adds what
+    is left open here (`user` empty, `port` 0, no key file); `host` may be an alias of it. Without
+    it no configuration of ssh is read.
     """
 
     host: str
@@ -30,7 +31,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     password: Secret | None = None
     agent: bool = False
     jump: tuple[str, ...] = ()
-    use_ssh_config: bool = False
+    ssh_config: Path | None = None
     connect_seconds: float = 15.0
     alive_seconds: int = 15
 

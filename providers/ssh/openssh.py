@@ -178,7 +178,7 @@ def _words(program: str, login: Login, user: str, port: int) -> list[str]:
         options.append(("IdentityFile", f'"{_escaped(str(login.key_file))}"'))
     if login.certificate_file is not None:
         options.append(("CertificateFile", f'"{_escaped(str(login.certificate_file))}"'))
-    if not login.use_ssh_config:
+    if login.ssh_config is None:
         ways = ["publickey"] if login.key_file is not None or login.agent else []
         ways += ["password", "keyboard-interactive"] if login.password is not None else []
         options.append(("PreferredAuthentications", ",".join(ways) or "none"))
@@ -187,7 +187,7 @@ def _words(program: str, login: Login, user: str, port: int) -> list[str]:
             options.append(("IdentityFile", "none"))
         if not login.agent:
             options.append(("IdentityAgent", "none"))
-    words = [program] if login.use_ssh_config else [program, "-F", "none"]
+    words = [program, "-F", "none" if login.ssh_config is None else str(login.ssh_config)]
     for name, value in options:
         words += ["-o", f"{name}={value}"]
     if user:

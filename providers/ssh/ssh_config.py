@@ -1,4 +1,4 @@
-"""What the user's `~/.ssh/config` says of a host; read only when a login asks for it."""
+"""What a configuration file of ssh says of a host; read only when a login names one."""
 
 import getpass
 from pathlib import Path
@@ -16,11 +16,10 @@ def resolve(login: Login) -> Login:
 
     Raises Unavailable for a configuration that cannot be read, or that needs a ProxyCommand.
     """
-    if not login.use_ssh_config:
+    if login.ssh_config is None:
         return login
-    file = Path.home() / ".ssh" / "config"
     try:
-        config = paramiko.SSHConfig.from_path(str(file)) if file.exists() else paramiko.SSHConfig()
+        config = paramiko.SSHConfig.from_path(str(login.ssh_config))
         found = config.lookup(login.host)
     except (paramiko.ConfigParseError, OSError) as error:
         raise Unavailable(
@@ -44,5 +43,5 @@ def resolve(login: Login) -> Login:
         certificate_file=login.certificate_file
         or (Path(certificates[0]) if certificates else None),
         jump=login.jump or (() if jump == "none" else tuple(jump.split(","))),
-        use_ssh_config=False,
+        ssh_config=None,
     )

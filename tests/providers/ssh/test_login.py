@@ -219,6 +219,21 @@ def test_a_certificate(connect: Connect, login: Login, tmp_path: Path) -> None:
 # The way there
 
 
+def test_an_alias_of_a_configuration(connect: Connect, login: Login, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        f"Host cluster\n  HostName {login.host}\n  Port {login.port}\n  User {login.user}\n"
+        f"  IdentityFile {login.key_file}\n"
+    )
+    alias = Login(host="cluster", user="", port=0, known_hosts=login.known_hosts)
+    works(connect, change(alias, ssh_config=config))
+    assert isinstance(
+        refused(connect, change(alias, ssh_config=config, known_hosts=tmp_path / "none")),
+        HostKeyUnknown,
+    )
+    assert "no host of that name" in refused(connect, change(alias, key_file=login.key_file)).detail
+
+
 def test_through_other_hosts(connect: Connect, login: Login, tmp_path: Path) -> None:
     """Every host on the way is checked against the same known_hosts."""
     with sshd.launch(tmp_path / "first") as first, sshd.launch(tmp_path / "second") as second:

@@ -1,0 +1,47 @@
+"""The one interface to a connection that carries SFTP: bytes out, bytes in."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from providers.errors import StorageError
+from providers.ssh.wire import Bytes
+
+# How long a call may wait before it comes back with nothing: waits are bounded by who calls.
+MOMENT_SENDING_SECONDS = 0.02
+MOMENT_RECEIVING_SECONDS = 0.5
+
+
+class Stream(ABC):
+    """Carries bytes to an SFTP server and back.
+
+    One thread sends and another one receives at the same time; any thread may close.
+    """
+
+    description: str
+    """Where this leads and how, for messages: no secret, no path of this machine."""
+
+    @abstractmethod
+    def send(self, buffers: Sequence[Bytes]) -> int:
+        """Send some of the bytes and return how many; 0 when none could go for a moment.
+
+        Raises OSError when the stream is broken.
+        """
+
+    @abstractmethod
+    def recv_into(self, view: memoryview, least: int = 1) -> int:
+        """Receive up to `view`'s length and return how many bytes came; 0 at the end.
+
+        Waits until `least` came, or a moment has passed. Raises BlockingIOError when none came at
+        all, OSError when the stream is broken.
+        """
+
+    @abstractmethod
+    def cause(self) -> StorageError:
+        """Return why the stream ended, as well as it is known. Called once, after its end."""
+
+    def established(self) -> None:
+        """Give back what only the login needed: the server has answered."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the connection at once and wake who sends or receives. Twice is no error."""

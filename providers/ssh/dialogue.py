@@ -107,6 +107,8 @@ class Dialogue:
         except BaseException as error:
             self._reraise(error)
             raise
+        for request in requests:
+            request.parts = ()  # a buffer that was sent is the caller's again
 
     def wait(self, exchange: Exchange, low: int = 0) -> None:
         """Return when at most `low` requests are without a reply. Raises when the stream is over.

@@ -10,9 +10,9 @@ Reply = tuple[object, int, bytes, int]
 
 
 class Request:
-    """One request. Fixed. A DATA reply is received straight into `view`.
+    """One request. Fixed, but for `parts`, which go once they are sent.
 
-    The reply to one that is not `told` is dropped.
+    A DATA reply is received straight into `view`. The reply to one that is not `told` is dropped.
     """
 
     __slots__ = ("kind", "parts", "tag", "told", "view")
@@ -26,7 +26,7 @@ class Request:
         told: bool = True,
     ) -> None:
         self.kind = kind
-        self.parts = parts
+        self.parts: tuple[wire.Bytes, ...] = parts
         self.told = told
         self.tag = tag
         self.view = view

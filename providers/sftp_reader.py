@@ -1,0 +1,322 @@
+"""SftpReader: one version of one file, over one session or several."""
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from providers.base import Entry, Reader
+from providers.errors import BadRange, Changed, IsADirectory, StorageError, Unavailable
+from providers.sftp_site import SftpSite, Told, entry_of, seen, version_of
+from providers.ssh import wire
+from providers.ssh.exchange import Request
+from providers.ssh.session import SftpSession
+from providers.ssh.stretch import Stretch
+from providers.ssh.wire import Attributes
+
+STRETCH_BYTES: Final = 1 << 20
+AHEAD_BYTES_MAX: Final = 16 << 20
+"""What one reader that reads in order has on its way, at most."""
+
+_HEAD_BYTES = 64 << 10  # a file up to this size comes with its opening
+_FIRST_AHEAD_BYTES = 4 << 20
+_WIDEN_STRETCHES = 8  # so often it is asked whether other sessions can help
+_STRIPED_BYTES = 8 << 20  # with less to come another session is not worth its opening
+_FRESH_SECONDS = 2.0
+
+
+class Grip(msgspec.Struct, frozen=True):
+    """The file, opened in one session."""
+
+    session: SftpSession
+    handle: bytes
+
+    def leave(self) -> None:
+        """Close the handle without a wait."""
+        if self.session.alive:
+            with contextlib.suppress(StorageError):
+                self.session.leave_handle(self.handle)
+
+
+class SftpReader(Reader):
+    """Reads by a handle that stays open, so that a file that is renamed over does not matter.
+
+    Behind each answer the server is asked for size and time: a file that was written in place is
+    Changed. `entry`, `_site` and `_path` are fixed. `_order` is held by the one thread that reads
+    in order, and guards `_train` and `_next`; others go past it. `_lock` guards `_grip` and
+    `_closed`.
+    """
+
+    def __init__(self, site: SftpSite, path: str) -> None:
+        self._site = site
+        self._path = path
+        self._lock = threading.Lock()
+        self._order = threading.Lock()
+        self._train: _Train | None = None
+        self._next = -1
+        self._closed = False
+        self._grip, attributes, self._head = site.pool.ask(self._open)
+        self.entry: Entry = seen(path, attributes)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        if offset < 0 or size < 0:
+            raise BadRange(self._path, detail="offset and size may not be negative")
+        size = min(size, self.entry.size - offset)
+        if size <= 0:
+            return b""
+        if offset + size <= len(self._head):
+            return self._head[offset : offset + size]
+        with Told(self._path):
+            try:
+                return self._read(offset, size)
+            except Unavailable:
+                if self._grip.session.alive:
+                    raise
+            self._reopen()
+            return self._read(offset, size)
+
+    def close(self) -> None:
+        with self._lock:
+            closed, self._closed = self._closed, True
+        if not closed:
+            with self._order:
+                self._drop_train()
+            self._grip.leave()
+
+    def _read(self, offset: int, size: int) -> bytes:
+        """Read by the train of those who read in order, or by one for this piece alone."""
+        if size > STRETCH_BYTES or not self._order.acquire(blocking=False):
+            return self._read_alone(offset, size)
+        try:
+            if self._train is not None and self._train.offset != offset:
+                self._drop_train()
+            follows, self._next = offset == self._next, offset + size
+            if self._train is None and follows:
+                end = self.entry.size
+                self._train = _Train(self._site, self._path, self._grip, self.entry, (offset, end))
+            if self._train is not None:
+                try:
+                    return self._train.take(size)
+                except BaseException:
+                    self._drop_train()
+                    raise
+        finally:
+            self._order.release()
+        return self._read_alone(offset, size)
+
+    def _read_alone(self, offset: int, size: int) -> bytes:
+        end = offset + size
+        train = _Train(self._site, self._path, self._grip, self.entry, (offset, end))
+        try:
+            return train.take(size)
+        finally:
+            train.close()
+
+    def _drop_train(self) -> None:
+        train, self._train = self._train, None
+        if train is not None:
+            train.close()
+
+    def _open(self, session: SftpSession) -> tuple[Grip, Attributes, bytes]:
+        found = self._site.find(session, self._path)
+        if found.is_folder:
+            raise IsADirectory
+        # Before it is opened: the opening of a FIFO would hold up the server.
+        entry_of("", found)
+        small = (found.size or 0) <= _HEAD_BYTES
+        handle = session.open(self._site.place(self._path))
+        grip = Grip(session, handle)
+        try:
+            if not small:
+                return grip, session.fstat(handle), b""
+            return grip, *_whole(session, handle, found.size or 0)
+        except BaseException:
+            grip.leave()
+            raise
+
+    def _reopen(self) -> None:
+        """Take hold of the same version in another session, because this one was cut."""
+        with self._lock:
+            if self._grip.session.alive or self._closed:
+                return
+            if _is_fresh(self.entry):
+                raise Unavailable(
+                    detail="the connection was cut, and the file is so new that it cannot be told "
+                    "from another one; read it again"
+                )
+            with self._site.pool.lease() as session:
+                found = self._site.find(session, self._path)
+                if version_of(found) != self.entry.version:
+                    raise Changed
+                grips = held(self._site, (session,), self._path, self.entry.version)
+            if not grips:
+                raise Changed
+            self._grip = grips[0]
+
+
+class _Train:
+    """Stretches of one file that follow each other, some of them on their way. Used by one thread.
+
+    `offset` is where the next byte comes from; `span` is from where to where all of it goes. More
+    is asked for ahead the longer it goes on, and the sessions that have nothing to do help, each
+    with a handle of its own.
+    """
+
+    def __init__(
+        self, site: SftpSite, path: str, grip: Grip, entry: Entry, span: tuple[int, int]
+    ) -> None:
+        self.offset, self._end = span
+        self._site = site
+        self._path = path
+        self._entry = entry
+        self._grips = [grip]
+        self._asked = self.offset
+        self._line: deque[Stretch] = deque()
+        self._ahead = _FIRST_AHEAD_BYTES
+        self._turn = 0
+
+    def take(self, size: int) -> bytes:
+        """Return the next `size` bytes; Changed when they are of another version."""
+        parts: list[memoryview] = []
+        while size:
+            self._fill()
+            if self._turn % _WIDEN_STRETCHES == _WIDEN_STRETCHES // 2:
+                self._widen()
+            first = self._line[0]
+            if first.attributes is None:
+                first.finish()
+                _check(self._entry, first)
+            start = self.offset - first.offset
+            part = first.view[start : start + size]
+            parts.append(part)
+            size -= len(part)
+            self.offset += len(part)
+            if start + len(part) == len(first.view):
+                self._line.popleft()
+                self._ahead = min(2 * self._ahead, AHEAD_BYTES_MAX)
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Leave. What is still on its way is received by whoever uses the session next."""
+        self._line.clear()
+        for grip in self._grips[1:]:
+            grip.leave()
+            self._site.pool.give_back(grip.session)
+        del self._grips[1:]
+
+    def _fill(self) -> None:
+        on_the_way = self._asked - self.offset
+        while self._asked < self._end and (not self._line or on_the_way < self._ahead):
+            size = min(STRETCH_BYTES, self._end - self._asked)
+            grip = self._grips[self._turn % len(self._grips)]
+            self._turn += 1
+            view = memoryview(bytearray(size))
+            self._line.append(Stretch(grip.session, grip.handle, self._asked, view))
+            self._asked += size
+            on_the_way += size
+
+    def _widen(self) -> None:
+        """Let sessions help that have nothing to do, if there is enough left for them."""
+        others = self._site.stripes - len(self._grips)
+        if others <= 0 or self._end - self._asked < _STRIPED_BYTES or _is_fresh(self._entry):
+            return
+        sessions = self._site.pool.idle(others)
+        grips = held(self._site, sessions, self._path, self._entry.version)
+        self._grips += grips
+        helping = {grip.session for grip in grips}
+        for session in sessions:
+            if session not in helping:
+                self._site.pool.give_back(session)
+
+
+def held(site: SftpSite, sessions: Sequence[SftpSession], path: str, version: str) -> list[Grip]:
+    """Return the file, opened in those sessions in which it is that version.
+
+    All are asked at once, so that they cost three round trips together.
+    """
+    place = wire.name(site.place(path))
+    reading = wire.u32(wire.FOR_READING) + wire.u32(0)
+    found = _all({session: Request(wire.LSTAT, place) for session in sessions}, wire.ATTRS)
+    opened = _all(
+        {
+            session: Request(wire.OPEN, place + reading)
+            for session, body in found.items()
+            if _is_version(session, body, version)
+        },
+        wire.HANDLE,
+    )
+    grips = {
+        session: Grip(session, session.parse(wire.parse_string, body)[0])
+        for session, body in opened.items()
+    }
+    told = _all(
+        {session: Request(wire.FSTAT, wire.string(grip.handle)) for session, grip in grips.items()},
+        wire.ATTRS,
+    )
+    good = []
+    for session, grip in grips.items():
+        if session in told and _is_version(session, told[session], version):
+            good.append(grip)
+        else:
+            grip.leave()
+    return good
+
+
+def _is_version(session: SftpSession, body: bytes, version: str) -> bool:
+    attributes, _ = session.parse(wire.parse_attributes, body)
+    return attributes.is_file and version_of(attributes) == version
+
+
+def _all(requests: Mapping[SftpSession, Request], kind: int) -> dict[SftpSession, bytes]:
+    """Ask each session one thing, all at once; return the replies of that kind."""
+    exchanges = {}
+    for session, request in requests.items():
+        with contextlib.suppress(StorageError):
+            exchange = session.dialogue.exchange()
+            session.dialogue.ask(exchange, (request,))
+            exchanges[session] = exchange
+    found = {}
+    for session, exchange in exchanges.items():
+        with contextlib.suppress(StorageError):
+            session.dialogue.wait(exchange)
+            _, came, body, _ = exchange.replies.popleft()
+            if came == kind:
+                found[session] = body
+    return found
+
+
+def _whole(session: SftpSession, handle: bytes, size: int) -> tuple[Attributes, bytes]:
+    """Return the attributes and all bytes of a small file, in one round trip if it stays as it is.
+
+    No bytes when it did not: they are read when they are wanted.
+    """
+    before = session.dialogue.exchange()
+    session.dialogue.ask(before, (Request(wire.FSTAT, wire.string(handle)),))
+    stretch = Stretch(session, handle, 0, memoryview(bytearray(size)))
+    session.dialogue.wait(before)
+    _, kind, body, _ = before.replies.popleft()
+    if kind == wire.STATUS:
+        session.check(body)
+    session.expect(wire.ATTRS, kind)
+    attributes, _ = session.parse(wire.parse_attributes, body)
+    stretch.finish()
+    assert stretch.attributes is not None
+    same = version_of(attributes) == version_of(stretch.attributes)
+    if not same or stretch.size != size or attributes.size != size:
+        return attributes, b""
+    return attributes, bytes(stretch.view)
+
+
+def _check(entry: Entry, stretch: Stretch) -> None:
+    assert stretch.attributes is not None
+    if stretch.size < len(stretch.view) or version_of(stretch.attributes) != entry.version:
+        raise Changed(detail="the file was written while it was read")
+
+
+def _is_fresh(entry: Entry) -> bool:
+    """Tell whether another file of the same size could have got the same time."""
+    return abs(time.time() - entry.mtime_ns / 1e9) < _FRESH_SECONDS

@@ -1,0 +1,76 @@
+"""Stretch: a part of a file on its way, with what the server tells of the file behind it."""
+
+from providers.errors import StorageError
+from providers.ssh import wire
+from providers.ssh.exchange import Request
+from providers.ssh.requests import Requests
+
+
+class Stretch:
+    """Asks for `view`'s length from `offset` of an open file; used by one thread.
+
+    The requests are sent when it is made; `finish` waits. Behind the last READ goes an FSTAT: a
+    server handles what concerns one handle in order (section 6.1 of the draft), so what it tells
+    was true when all the bytes had been read. Who drops a stretch leaves `view` to it.
+    """
+
+    def __init__(self, session: Requests, handle: bytes, offset: int, view: memoryview) -> None:
+        self.offset = offset
+        self.view = view
+        self.size = len(view)
+        self.attributes: wire.Attributes | None = None
+        self._session = session
+        self._named = wire.string(handle)
+        self._exchange = session.dialogue.exchange()
+        step = session.read_size
+        self._ask([(start, min(start + step, self.size)) for start in range(0, self.size, step)])
+
+    def finish(self) -> None:
+        """Return when all is here: `size` is then how much there was, `attributes` are set."""
+        while self.attributes is None:
+            self._session.dialogue.wait(self._exchange)
+            again: list[tuple[int, int]] = []
+            failure: StorageError | None = None
+            told = None
+            for tag, kind, body, size in self._exchange.replies:
+                try:
+                    if kind == wire.STATUS:
+                        self._session.check(body)
+                    elif tag is None:
+                        self._session.expect(wire.ATTRS, kind)
+                        told, _ = self._session.parse(wire.parse_attributes, body)
+                        continue
+                    else:
+                        self._session.expect(wire.DATA, kind)
+                except StorageError as error:
+                    failure = failure or error
+                    continue
+                if tag is None:
+                    raise self._session.dialogue.broken("it tells nothing of an open file")
+                assert isinstance(tag, tuple)
+                start, stop = tag
+                if size == 0:
+                    self.size = min(self.size, start)
+                elif start + size < stop:
+                    again.append((start + size, stop))
+            self._exchange.replies.clear()
+            if failure is not None:
+                raise failure
+            again = [(start, stop) for start, stop in again if start < self.size]
+            if again:
+                self._ask(again)
+            else:
+                self.attributes = told
+
+    def _ask(self, spans: list[tuple[int, int]]) -> None:
+        requests = [
+            Request(
+                wire.READ,
+                self._named + wire.span(self.offset + start, stop - start),
+                tag=(start, stop),
+                view=self.view[start:stop],
+            )
+            for start, stop in spans
+        ]
+        requests.append(Request(wire.FSTAT, self._named))
+        self._session.dialogue.ask(self._exchange, requests)

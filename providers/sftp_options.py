@@ -1,6 +1,7 @@
 """SftpOptions: what a mount may say to an SFTP site, and how one logs in there by it."""
 
 import getpass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -62,7 +63,7 @@ class SftpOptions(Options, frozen=True):
 
 
 def login_of(options: SftpOptions) -> Login:
-    """Return how to reach the account that the options name."""
+    """Return how to reach the account that the options name, without a password."""
     alias = options.ssh_config is not None
     return Login(
         host=options.host,
@@ -72,7 +73,6 @@ def login_of(options: SftpOptions) -> Login:
         key_file=options.key_file,
         certificate_file=options.certificate_file,
         passphrase=options.passphrase.reveal if options.passphrase else None,
-        password=options.password.reveal if options.password else None,
         agent=options.agent,
         jump=options.jump,
         ssh_config=options.ssh_config,
@@ -89,7 +89,12 @@ def transport_of(options: SftpOptions) -> Literal["openssh", "paramiko"]:
 
 def connect(options: SftpOptions) -> SftpSession:
     """Return a new session, logged in; raise what hinders it, each cause in a sentence."""
-    login = login_of(options)
+    return open_session(options, password=options.password.reveal if options.password else None)
+
+
+def open_session(options: SftpOptions, *, password: Callable[[], str] | None) -> SftpSession:
+    """Return a new session, with a password that stands nowhere."""
+    login = msgspec.structs.replace(login_of(options), password=password)
     openssh = transport_of(options) == "openssh"
     stream = OpenSshStream(login) if openssh else ParamikoStream(login)
     try:

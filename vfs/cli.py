@@ -16,6 +16,7 @@ import click
 from vfs.commands.app_password import app_password
 from vfs.commands.secret import secret
 from vfs.commands.share import share
+from vfs.commands.site import site
 from vfs.commands.token import token
 from vfs.commands.user import user
 
@@ -211,6 +212,7 @@ cli.add_command(user)
 cli.add_command(app_password)
 cli.add_command(share)
 cli.add_command(secret)
+cli.add_command(site)
 cli.add_command(token)
 
 

@@ -1,6 +1,7 @@
 """Pool: a bounded number of sessions to one site, shared by many threads."""
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from providers.ssh.session import SftpSession
 GROW_AGAIN_SECONDS: Final = 60.0
 """How long a server that refused one more connection is not asked for another."""
 
+_PAUSE_SECONDS = 2.0  # before one more connection is tried again that failed otherwise
 _IDLE_SECONDS = 5.0  # longer unused, a session is asked for a sign of life first
 _PAUSES_SECONDS = (0.1, 0.3, 0.9)  # between tries while the server takes nobody at all
 _SLOW = 1000  # what a flush or a copy at the server weighs, which holds up all of its session
@@ -86,14 +88,11 @@ class Pool:
         """
         end = time.monotonic() + self._wait_seconds
         while True:
-            session = self._pick()
+            session, idle_seconds = self._pick()
             if session is None:
                 self._begin(end)
                 continue
-            with self._turn:
-                idle = time.monotonic() - self._used_at[session] > _IDLE_SECONDS
-                self._used_at[session] = time.monotonic()
-            if idle:
+            if idle_seconds > _IDLE_SECONDS:
                 try:
                     session.realpath(".")
                 except StorageError:
@@ -138,19 +137,24 @@ class Pool:
                 self._loads[session] += weight
                 self._used_at[session] = time.monotonic()
 
-    def _pick(self) -> SftpSession | None:
-        """Return the session with the least load; None when another one must be made first."""
+    def _pick(self) -> tuple[SftpSession | None, float]:
+        """Return the session with the least load, and how long it was not used.
+
+        None when another one must be made first.
+        """
         with self._turn:
             self._drop_dead()
             if not self._loads:
-                return None
+                return None, 0
             session = min(self._loads, key=lambda one: self._loads[one])
             if self._loads[session] >= _SLOW and self._may_grow() and not self._connecting:
-                return None
+                return None, 0
             if self._loads[session]:
                 self._grow()
             self._loads[session] += 1
-            return session
+            idle_seconds = time.monotonic() - self._used_at[session]
+            self._used_at[session] = time.monotonic()
+            return session, idle_seconds
 
     def _begin(self, end: float) -> None:
         """Make a session, or wait for the thread that makes one; raise what hindered it."""
@@ -158,17 +162,18 @@ class Pool:
             if self._closed:
                 raise Unavailable(detail="the connection was closed")
             if self._connecting:
-                tried = self._tries
+                tried, first = self._tries, self._grower is None
                 left = end - time.monotonic()
                 self._turn.wait_for(lambda: self._tries != tried or self._closed, max(0.0, left))
                 if self._tries == tried and not self._closed:
                     raise Unavailable(detail="no connection was free in time")
-                if self._failure is not None and not self._loads:
+                # What failed for the sake of one more says little of the first one.
+                if first and self._failure is not None and not self._loads:
                     raise _another(self._failure)
                 return
             self._connecting = True
-            first = not self._loads
-        self._make(patient=first)
+            alone = not self._loads
+        self._make(patient=alone)
         with self._turn:
             if self._failure is not None and not self._loads:
                 raise _another(self._failure)
@@ -185,8 +190,11 @@ class Pool:
                 self._connecting = False
                 self._tries += 1
                 self._failure = failure
+                self._grower = None
                 if failure is not None:
-                    self._full_until = time.monotonic() + GROW_AGAIN_SECONDS
+                    full = isinstance(failure, RateLimited)
+                    pause = GROW_AGAIN_SECONDS if full else _PAUSE_SECONDS
+                    self._full_until = time.monotonic() + pause
                 if session is not None and not self._closed:
                     self._loads[session] = 0
                     self._used_at[session] = time.monotonic()
@@ -221,8 +229,10 @@ class Pool:
         )
 
     def _drop_dead(self) -> None:
-        for session in [session for session in self._loads if not session.alive]:
-            del self._loads[session], self._used_at[session]
+        """Forget sessions that failed; what cut one may have cut them all, so others are asked."""
+        for dead in [session for session in self._loads if not session.alive]:
+            del self._loads[dead], self._used_at[dead]
+            self._used_at = dict.fromkeys(self._loads, -math.inf)
 
 
 def _another(error: StorageError) -> StorageError:

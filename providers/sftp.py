@@ -70,9 +70,10 @@ class SftpProvider(Provider):
 
     def scandir(self, path: str) -> Iterator[Entry]:
         check_path(path)
-        with Told(path), self._site.pool.lease() as session:
-            if not seen(path, self._site.find(session, path)).is_folder:
+        with Told(path):
+            if not self.stat(path).is_folder:
                 raise NotADirectory
+        with Told(path), self._site.pool.lease() as session:
             for name, attributes in session.members(self._site.place(path)):
                 if (attributes.is_file or attributes.is_folder) and not is_reserved(name):
                     yield entry_of(name, attributes)
@@ -286,7 +287,7 @@ class SftpProvider(Provider):
             return frozenset(session.extensions)
 
     def _space(self, session: SftpSession, path: str) -> FileSystem:
-        self._site.find(session, path)
+        seen(path, self._site.find(session, path))  # refuses what is neither a file nor a folder
         return session.statvfs(self._site.place(path))
 
 

@@ -15,7 +15,7 @@ from providers.sftp_site import SftpSite, Told, entry_of, seen, version_of
 from providers.ssh import wire
 from providers.ssh.exchange import Request
 from providers.ssh.session import SftpSession
-from providers.ssh.stretch import Stretch
+from providers.ssh.stretch import Stretch, read_one
 from providers.ssh.wire import Attributes
 
 STRETCH_BYTES: Final = 1 << 20
@@ -109,6 +109,11 @@ class SftpReader(Reader):
         return self._read_alone(offset, size)
 
     def _read_alone(self, offset: int, size: int) -> bytes:
+        grip = self._grip
+        if size <= grip.session.read_size:
+            data, attributes = read_one(grip.session, grip.handle, offset, size)
+            _check(self.entry, whole=len(data) == size, attributes=attributes)
+            return data
         end = offset + size
         train = _Train(self._site, self._path, self._grip, self.entry, (offset, end))
         try:
@@ -176,20 +181,23 @@ class _Train:
         self._grips = [grip]
         self._asked = self.offset
         self._line: deque[Stretch] = deque()
+        self._free: list[memoryview] = []  # memory is used again: to fill it anew takes its time
         self._ahead = _FIRST_AHEAD_BYTES
         self._turn = 0
 
     def take(self, size: int) -> bytes:
         """Return the next `size` bytes; Changed when they are of another version."""
         parts: list[memoryview] = []
+        done: list[memoryview] = []
         while size:
             self._fill()
             if self._turn % _WIDEN_STRETCHES == _WIDEN_STRETCHES // 2:
                 self._widen()
             first = self._line[0]
             if first.attributes is None:
-                first.finish()
-                _check(self._entry, first)
+                attributes = first.finish()
+                whole = first.size == len(first.view)
+                _check(self._entry, whole=whole, attributes=attributes)
             start = self.offset - first.offset
             part = first.view[start : start + size]
             parts.append(part)
@@ -197,8 +205,12 @@ class _Train:
             self.offset += len(part)
             if start + len(part) == len(first.view):
                 self._line.popleft()
+                if len(first.view) == STRETCH_BYTES:
+                    done.append(first.view)
                 self._ahead = min(2 * self._ahead, AHEAD_BYTES_MAX)
-        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        self._free += done
+        return data
 
     def close(self) -> None:
         """Leave. What is still on its way is received by whoever uses the session next."""
@@ -214,7 +226,8 @@ class _Train:
             size = min(STRETCH_BYTES, self._end - self._asked)
             grip = self._grips[self._turn % len(self._grips)]
             self._turn += 1
-            view = memoryview(bytearray(size))
+            free = self._free.pop() if self._free else memoryview(bytearray(STRETCH_BYTES))
+            view = free if size == STRETCH_BYTES else free[:size]
             self._line.append(Stretch(grip.session, grip.handle, self._asked, view))
             self._asked += size
             on_the_way += size
@@ -303,17 +316,14 @@ def _whole(session: SftpSession, handle: bytes, size: int) -> tuple[Attributes, 
         session.check(body)
     session.expect(wire.ATTRS, kind)
     attributes, _ = session.parse(wire.parse_attributes, body)
-    stretch.finish()
-    assert stretch.attributes is not None
-    same = version_of(attributes) == version_of(stretch.attributes)
+    same = version_of(attributes) == version_of(stretch.finish())
     if not same or stretch.size != size or attributes.size != size:
         return attributes, b""
     return attributes, bytes(stretch.view)
 
 
-def _check(entry: Entry, stretch: Stretch) -> None:
-    assert stretch.attributes is not None
-    if stretch.size < len(stretch.view) or version_of(stretch.attributes) != entry.version:
+def _check(entry: Entry, *, whole: bool, attributes: Attributes) -> None:
+    if not whole or version_of(attributes) != entry.version:
         raise Changed(detail="the file was written while it was read")
 
 

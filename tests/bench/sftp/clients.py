@@ -15,6 +15,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from providers.errors import StorageError
+from providers.sftp import SftpProvider
+from providers.sftp_options import SftpOptions
 from providers.ssh import wire
 from providers.ssh.login import Login
 from providers.ssh.session import SftpSession
@@ -258,6 +260,64 @@ class Ours(Client):
         for session in self._sessions:
             session.close()
         self._pool.shutdown()
+
+
+class Store(Client):
+    """SftpProvider, as the gateway uses it: blocks in order, one call after the other."""
+
+    def __init__(self, options: SftpOptions, root: Path) -> None:
+        self._provider = SftpProvider(options)
+        self._root = root
+        self._provider.health()
+
+    def _path(self, path: Path) -> str:
+        return str(path.relative_to(self._root))
+
+    def read(self, file: Path) -> int:
+        in_time, count = self.in_time(), 0
+        with self._provider.open(self._path(file)) as reader:
+            while in_time(0) and (block := reader.read_at(count, MIB)):
+                count += len(block)
+        return count
+
+    def pieces(self, file: Path, offsets: list[int], at_once: int) -> int:
+        in_time = self.in_time()
+        with self._provider.open(self._path(file)) as reader:
+
+            def one(offset: int) -> bool:
+                return in_time(0) and len(reader.read_at(offset, PIECE)) == PIECE
+
+            if at_once == 1:
+                return sum(map(one, offsets))
+            with ThreadPoolExecutor(at_once) as pool:
+                return sum(pool.map(one, offsets))
+
+    def write(self, file: Path, size: int) -> int:
+        block, count, in_time = os.urandom(MIB), 0, self.in_time()
+        with self._provider.create(self._path(file)) as writer:
+            while count < size and in_time(0):
+                writer.write(block)
+                count += MIB
+            writer.commit()
+        return count
+
+    def entries(self, folder: Path) -> int:
+        return sum(1 for _ in self._provider.scandir(self._path(folder)))
+
+    def small(self, folder: Path) -> int:
+        in_time = self.in_time()
+
+        def one(file: Path) -> bool:
+            if not in_time(0):
+                return False
+            with self._provider.open(self._path(file)) as reader:
+                return len(reader.read_at(0, reader.entry.size)) > 0
+
+        with ThreadPoolExecutor(16) as pool:
+            return sum(pool.map(one, sorted(folder.iterdir())))
+
+    def close(self) -> None:
+        self._provider.close()
 
 
 def whole(found: object) -> bool:

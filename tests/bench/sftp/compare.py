@@ -1,4 +1,4 @@
-"""Measures providers.ssh side by side with sshfs and rclone over one sshd.
+"""Measures providers.ssh and the provider on it side by side with sshfs and rclone.
 
     python -m tests.bench.sftp.compare [--rounds 5] [--delays 0,20,100] [--jobs read,small]
 
@@ -21,10 +21,11 @@ from pathlib import Path
 
 import msgspec
 
+from providers.sftp_options import SftpOptions
 from providers.ssh.login import Login
 from providers.ssh.openssh import OpenSshStream
 from providers.ssh.paramiko_channel import ParamikoStream
-from tests.bench.sftp.clients import MIB, PIECE, Client, Mount, Ours, Rclone
+from tests.bench.sftp.clients import MIB, PIECE, Client, Mount, Ours, Rclone, Store
 from tests.servers import sshd
 
 JOBS = ("read", "random 1", "random 16", "write", "list", "small")
@@ -83,12 +84,24 @@ def clients(login: Login, root: Path, far: bool) -> dict[str, Client]:
     ssh = functools.partial(OpenSshStream, login)
     channel = functools.partial(ParamikoStream, login)
     more = 4 if far else 2
+    options = SftpOptions(
+        host=login.host,
+        user=login.user,
+        port=login.port,
+        root=str(root),
+        known_hosts=login.known_hosts,
+        key_file=login.key_file,
+        connections=more,
+    )
     return {
         "sshfs": Mount(login, root, ("max_conns=4",) if far else ()),
         "rclone": Rclone(login),
         "ssh": Ours(ssh),
         f"ssh x{more}": Ours(ssh, more),
         "paramiko": Ours(channel),
+        "store": Store(options, root),
+        "store 1": Store(msgspec.structs.replace(options, connections=1), root),
+        "store pk": Store(msgspec.structs.replace(options, transport="paramiko"), root),
     }
 
 

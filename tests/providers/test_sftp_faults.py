@@ -1,0 +1,413 @@
+"""What goes wrong between us and a site: nothing wrong is read, nothing half is seen."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from providers.errors import (
+    BadCredentials,
+    Changed,
+    Denied,
+    NoSpace,
+    NotEmpty,
+    NotFound,
+    RateLimited,
+    StorageError,
+    Unavailable,
+)
+from providers.sftp import SftpProvider
+from providers.sftp_options import SftpOptions
+from providers.ssh.host_keys import HostKeyChanged, HostKeyUnknown
+from providers.testing.content import is_whole, signed
+from tests.servers import sshd
+from tests.servers.sshd import Sshd
+
+pytestmark = [pytest.mark.server("sshd"), pytest.mark.server("ssh")]
+
+OLD_SECOND = 1_600_000_000
+MIB = 1 << 20
+
+Make = Callable[..., SftpProvider]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Sshd]:
+    with sshd.launch(tmp_path / "sshd") as server:
+        yield server
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture(params=["openssh", "paramiko"])
+def transport(request: pytest.FixtureRequest) -> Literal["openssh", "paramiko"]:
+    way: Literal["openssh", "paramiko"] = request.param
+    return way
+
+
+@pytest.fixture
+def make(server: Sshd, root: Path, transport: Literal["openssh", "paramiko"]) -> Iterator[Make]:
+    """Give a way to make providers of `root`, with other options than the usual ones."""
+    made: list[SftpProvider] = []
+
+    def provider(**changes: object) -> SftpProvider:
+        values: dict[str, object] = {
+            "host": "127.0.0.1",
+            "port": server.target.port,
+            "user": server.target.user,
+            "root": str(root),
+            "known_hosts": server.known_hosts,
+            "key_file": server.key,
+            "transport": transport,
+            "connect_seconds": 5.0,
+            "answer_seconds": 5.0,
+            **changes,
+        }
+        made.append(SftpProvider(SftpOptions(**values)))  # type: ignore[arg-type] # by name
+        return made[-1]
+
+    yield provider
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def store(make: Make) -> SftpProvider:
+    return make()
+
+
+def inside(folder: Path) -> list[str]:
+    """Return all names in a folder, those of temporaries too."""
+    return [member.name for member in folder.iterdir()]
+
+
+def old_file(path: Path, data: bytes) -> None:
+    """Make a file that is not of this second."""
+    path.write_bytes(data)
+    os.utime(path, (OLD_SECOND, OLD_SECOND))
+
+
+def test_a_server_that_goes_and_comes_back(server: Sshd, store: SftpProvider, root: Path) -> None:
+    """While it is away each call says so; when it is back the same provider serves."""
+    (root / "file").write_bytes(b"x")
+    assert store.stat("file").size == 1
+    server.kill()
+    for _ in range(3):
+        with pytest.raises(Unavailable) as caught:
+            store.stat("file")
+        assert caught.value.temporary
+    with pytest.raises(Unavailable):
+        store.health()
+    server.start()
+    store.health()
+    assert store.stat("file").size == 1
+
+
+def test_a_read_that_is_cut(server: Sshd, store: SftpProvider, root: Path) -> None:
+    """It goes on in a new session, and every byte is right."""
+    data = signed(24 * MIB)
+    old_file(root / "file", data)
+    with store.open("file") as reader:
+        parts = []
+        for number, offset in enumerate(range(0, len(data), MIB)):
+            if number % 6 == 3:
+                server.cut()
+            parts.append(reader.read_at(offset, MIB))
+    assert is_whole(b"".join(parts))
+
+
+def test_a_read_that_is_cut_and_a_file_that_is_replaced(
+    server: Sshd, store: SftpProvider, root: Path
+) -> None:
+    """In a new session another file stands at the name: Changed, and not a byte of it."""
+    old_file(root / "file", signed(4 * MIB, 1))
+    with store.open("file") as reader:
+        reader.read_at(0, 100)
+        server.cut()
+        (root / "file").write_bytes(signed(4 * MIB, 2))
+        with pytest.raises(Changed):
+            reader.read_at(100, 100)
+        with pytest.raises(Changed):
+            reader.read_at(100, 3 * MIB)
+
+
+def test_a_new_file_whose_session_is_cut(server: Sshd, store: SftpProvider, root: Path) -> None:
+    """A file of this very second cannot be told from another one: it is not gone on with."""
+    (root / "file").write_bytes(signed(4 * MIB, 1))
+    os.utime(root / "file", (time.time() + 1, time.time() + 1))
+    with store.open("file") as reader:
+        server.cut()
+        with pytest.raises(Unavailable, match="so new that it cannot be told"):
+            reader.read_at(0, 100)
+
+
+@pytest.mark.parametrize("block", [64 << 10, MIB, 12 * MIB], ids=["64K", "1M", "12M"])
+def test_a_file_that_is_overwritten_in_place(store: SftpProvider, root: Path, block: int) -> None:
+    """A reader of a file that is written in place is told Changed, or gives all of one version."""
+    size = 24 * MIB
+    old, new = signed(size, 1), signed(size, 2)
+    old_file(root / "file", old)
+    read = b""
+    with store.open("file") as reader, contextlib.suppress(Changed):
+        for offset in range(0, size, block):
+            if offset >= size // 2:
+                with (root / "file").open("r+b") as file:
+                    file.write(new)
+            read += reader.read_at(offset, block)
+        pytest.fail("the change was not seen")
+    assert read == old[: len(read)]
+
+
+def test_a_file_that_shrinks_while_it_is_read(store: SftpProvider, root: Path) -> None:
+    old_file(root / "file", signed(8 * MIB))
+    with store.open("file") as reader:
+        os.truncate(root / "file", 100)
+        with pytest.raises(Changed):
+            reader.read_at(0, 4 * MIB)
+
+
+def test_a_write_that_is_cut(server: Sshd, store: SftpProvider, root: Path) -> None:
+    """The old content stands, nothing else is seen, and the way is free for the next one."""
+    (root / "file").write_bytes(b"old")
+    writer = store.create("file")
+    with pytest.raises(Unavailable), writer:  # noqa: PT012 - any step may
+        for number in range(200):
+            if number == 20:
+                server.cut()
+            writer.write(bytes(MIB))
+        writer.commit()
+    with pytest.raises(ValueError, match="finished"):
+        writer.write(b"x")
+    assert (root / "file").read_bytes() == b"old"
+    assert [entry.name for entry in store.scandir("")] == ["file"]
+    with store.create("file") as again:
+        again.write(b"new")
+        again.commit()
+    assert (root / "file").read_bytes() == b"new"
+    assert store.sweep(older_than_seconds=0) <= 1
+    assert inside(root) == ["file"]
+
+
+def test_many_readers_and_writers_while_connections_are_cut(
+    server: Sshd, make: Make, root: Path
+) -> None:
+    """What is read is whole, what was acknowledged is there, and none waits for good."""
+    store = make(connections=3)
+    for number in range(4):
+        old_file(root / f"r{number}", signed(3 * MIB, number))
+    kept: dict[str, bytes] = {}
+    wrong: list[str] = []
+    end = time.monotonic() + 4
+
+    def read(number: int) -> None:
+        while time.monotonic() < end:
+            with contextlib.suppress(Unavailable, RateLimited), store.open(f"r{number}") as reader:
+                data = b"".join(reader.read_at(at, 200_000) for at in range(0, 3 * MIB, 200_000))
+                if not is_whole(data + reader.read_at(len(data), MIB)):
+                    wrong.append(f"r{number}")
+
+    def write(number: int) -> None:
+        turn = 0
+        while time.monotonic() < end:
+            name, data = f"w{number}-{turn}", signed(700_000, turn)
+            with contextlib.suppress(Unavailable, RateLimited), store.create(name) as writer:
+                writer.write(data)
+                writer.commit()
+                kept[name] = data
+            turn += 1
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(4)]
+    threads += [threading.Thread(target=write, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    while time.monotonic() < end:
+        time.sleep(0.7)
+        server.cut()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not wrong
+    assert kept
+    for name, data in kept.items():
+        assert (root / name).read_bytes() == data
+    for entry in store.scandir(""):
+        assert is_whole((root / entry.name).read_bytes())
+
+
+@pytest.mark.parametrize("limit", ["MaxSessions 1", "MaxStartups 1:100:1"])
+def test_a_server_that_takes_few(
+    tmp_path: Path, transport: Literal["openssh", "paramiko"], root: Path, limit: str
+) -> None:
+    """A connection that is refused makes the pool smaller; nobody's request fails."""
+    name, value = limit.split()
+    data = signed(2 * MIB)
+    old_file(root / "file", data)
+    with sshd.launch(tmp_path / "few", {name: value}) as server:
+        store = SftpProvider(
+            SftpOptions(
+                host="127.0.0.1",
+                port=server.target.port,
+                user=server.target.user,
+                root=str(root),
+                known_hosts=server.known_hosts,
+                key_file=server.key,
+                transport=transport,
+                connections=8,
+            )
+        )
+        results: list[object] = []
+
+        def work() -> None:
+            try:
+                for _ in range(5):
+                    with store.open("file") as reader:
+                        results.append(reader.read_at(0, len(data)) == data)
+            except StorageError as error:
+                results.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        store.close()
+    assert results == [True] * 60
+
+
+def test_a_full_disk(server: Sshd, make: Make, tmp_path: Path) -> None:
+    """NoSpace, the old content stands, and there is room again when the upload is gone."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], check=True)
+    try:
+        store = make(root=str(disk))
+        (disk / "file").write_bytes(b"old")
+        with pytest.raises(NoSpace), store.create("file") as writer:  # noqa: PT012 - any step may
+            for _ in range(20):
+                writer.write(bytes(MIB))
+            writer.commit()
+        with pytest.raises(NoSpace):
+            store.create("file", size_hint=20 * MIB)
+        assert (disk / "file").read_bytes() == b"old"
+        assert inside(disk) == ["file"]
+        with store.create("file") as writer:
+            writer.write(b"new")
+            writer.commit()
+        assert (disk / "file").read_bytes() == b"new"
+        store.close()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_root_that_is_not_there(make: Make, root: Path) -> None:
+    """It says that the root is missing, not that a file is."""
+    store = make(root=str(root / "inner"))
+    with pytest.raises(Unavailable, match="root folder of this site is not there") as caught:
+        store.health()
+    assert not caught.value.temporary
+    (root / "inner").mkdir()
+    store.health()
+    shutil.rmtree(root / "inner")
+    for call in (lambda: store.stat("file"), lambda: list(store.scandir("")), store.health):
+        with pytest.raises(Unavailable, match="root folder"):
+            call()
+    (root / "file").touch()
+    with pytest.raises(Unavailable, match="not a folder"):
+        make(root=str(root / "file")).health()
+
+
+def test_logins_that_fail(server: Sshd, make: Make, tmp_path: Path) -> None:
+    """An unknown or another host key, and a key that is not let in: each says its way out."""
+    empty = tmp_path / "empty"
+    empty.touch()
+    with pytest.raises(HostKeyUnknown, match="add this line") as unknown:
+        make(known_hosts=empty).health()
+    assert server.host_key in unknown.value.detail
+    assert not unknown.value.temporary
+    other = sshd.keygen(tmp_path / "other_host")
+    line = " ".join(other.with_suffix(".pub").read_text().split()[:2])
+    empty.write_text(f"[127.0.0.1]:{server.target.port} {line}\n")
+    with pytest.raises(HostKeyChanged, match="somebody stands between"):
+        make(known_hosts=empty).health()
+    with pytest.raises(BadCredentials, match="is refused"):
+        make(key_file=sshd.keygen(tmp_path / "other_key")).health()
+    assert not BadCredentials().temporary
+
+
+def test_no_subsystem(
+    tmp_path: Path, make: Make, transport: Literal["openssh", "paramiko"]
+) -> None:
+    with sshd.launch(tmp_path / "other", {"Subsystem": "other /bin/true"}) as server:
+        store = make(port=server.target.port, known_hosts=server.known_hosts, key_file=server.key)
+        with pytest.raises(Unavailable, match="offers no SFTP") as caught:
+            store.health()
+        assert not caught.value.temporary
+
+
+def test_links_lead_nowhere(store: SftpProvider, root: Path, tmp_path: Path) -> None:
+    """A link is not listed, not followed, and not written through, wherever it stands."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_bytes(b"secret")
+    (root / "link").symlink_to(outside)
+    (root / "to-file").symlink_to(outside / "file")
+    assert list(store.scandir("")) == []
+    for call in (
+        lambda: store.stat("link"),
+        lambda: store.stat("link/file"),
+        lambda: store.open("link/file"),
+        lambda: store.open("to-file"),
+        lambda: store.create("link/new"),
+        lambda: store.create("to-file"),
+        lambda: store.mkdir("link/new"),
+        lambda: store.remove("link/file"),
+        lambda: store.rename("link/file", "stolen"),
+        lambda: store.set_mtime("to-file", 0),
+        lambda: list(store.scandir("link")),
+        lambda: store.usage("link"),
+    ):
+        with pytest.raises(Denied, match="symbolic link"):
+            call()
+    assert inside(outside) == ["file"]
+    assert (outside / "file").read_bytes() == b"secret"
+
+
+def test_a_fifo_stops_nobody(store: SftpProvider, root: Path) -> None:
+    """What is no file is not opened: a server would wait in it for a writer."""
+    os.mkfifo(root / "fifo")
+    for call in (store.stat, store.open, store.create):
+        with pytest.raises(Denied, match="neither a file nor a folder"):
+            call("fifo")
+    store.health()
+
+
+def test_leftovers_of_others(store: SftpProvider, make: Make, root: Path) -> None:
+    """A sweep takes what nobody wrote to for a day; a folder with just that can be removed."""
+    (root / "folder").mkdir()
+    writer = make().create("folder/file")
+    writer.write(b"x")
+    assert store.sweep(older_than_seconds=0) == 0, "it may be another process that writes"
+    with pytest.raises(NotEmpty, match="hidden here"):
+        store.rmdir("folder")
+    (left,) = (root / "folder").iterdir()
+    os.utime(left, (OLD_SECOND, OLD_SECOND))
+    store.rmdir("folder")
+    with pytest.raises(NotFound):
+        writer.commit()
+    (root / ".headgate-tmp-dead-1").touch()
+    os.utime(root / ".headgate-tmp-dead-1", (OLD_SECOND, OLD_SECOND))
+    assert store.sweep(older_than_seconds=0) == 1

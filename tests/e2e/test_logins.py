@@ -19,6 +19,7 @@ from tests.servers.target import Target
 from vfs.auth.passwords import hash_password
 
 GUESSES = 10_000
+THREADS = 32
 ANSWER_SECONDS = 0.1
 HOME = "127.0.0.2"
 
@@ -63,7 +64,10 @@ def attacked(alice: list[Target], sources: list[str], count: int) -> tuple[list[
     argv = [sys.executable, "-m", "tests.e2e.guessing", target.host, str(target.port), "alice"]
     begin = time.monotonic()
     with subprocess.Popen(
-        [*argv, str(count), "4", *sources], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+        [*argv, str(count), str(THREADS), *sources],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as attack:
         times = logins(alice, attack)
         told, _ = attack.communicate(timeout=60)

@@ -52,6 +52,7 @@ class Entrance:
         self._folder = folder
         self._throttle = Throttle()
         self._passwords = Passwords()
+        self._known_passwords = Passwords(at_once=1)
         self._audit: Audit | None = None
         self._is_open = True
         self._issuers = Issuers((), ())
@@ -80,7 +81,7 @@ class Entrance:
         authenticator = Authenticator(
             memory=Remembered(config.auth.remember_seconds, self._store.generation),
             brake=self._throttle,
-            password=Basic(users, self._passwords, self._store).verify,
+            password=Basic(users, self._passwords, self._store, known=self._known_passwords).verify,
             token=token,
             has_accounts=lambda: bool(config.oidc) or users.any(),
             close=self._shut,

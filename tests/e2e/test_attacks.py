@@ -1,13 +1,17 @@
 """Who holds a narrowed credential gets no more by it, and what is secret reaches no file."""
 
+import contextlib
 import json
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests import planted
-from tests.e2e.wire import Answer, ask, done, lock
+from tests.e2e.wire import Answer, Fault, ask, credentials, done, keep, lock, send
 from tests.servers import headgate
 from tests.servers.daemon import Daemon
 from tests.servers.target import Target
@@ -111,3 +115,36 @@ def test_no_token_gets_into_the_audit_log_by_a_wrong_field(gateway: Daemon) -> N
     planted.check_file(audit)
     kept = [json.loads(line) for line in audit.read_text().splitlines()]
     assert f"http://{host}/memory/lent/g" in [line.get("destination") for line in kept]
+
+
+def test_who_is_logged_in_is_served_during_a_flood_of_wrong_passwords(gateway: Daemon) -> None:
+    """From many addresses, so that no address has to wait; also who has to log in anew."""
+    user = alice(gateway)
+    done(ask(user, "GET", "memory/"), "GET")
+    over = threading.Event()
+
+    def guess(number: int) -> None:
+        name = f"guest{number}"
+        with keep(user, source=f"127.0.1.{number}") as connection:
+            while not over.is_set():
+                stranger = Target(url=user.url, user=name, password="wrong")
+                with contextlib.suppress(Fault):
+                    send(connection, stranger, "GET", "memory/")
+
+    with ThreadPoolExecutor(100) as threads:
+        for number in range(1, 101):
+            threads.submit(guess, number)
+        time.sleep(0.5)
+        longest = {"Basic ": 0.0, "basic ": 0.0}
+        # The spelling is new each time, so that the gateway has not seen this header before.
+        for extra in range(1, 6):
+            shown = credentials(user)["Authorization"].removeprefix("Basic ")
+            for scheme, before in longest.items():
+                new = "" if scheme == "Basic " else " " * extra
+                began = time.monotonic()
+                answer = ask(user, "GET", "memory/", Authorization=f"{scheme}{new}{shown}")
+                longest[scheme] = max(before, time.monotonic() - began)
+                assert answer.status == 200
+        over.set()
+    assert longest["Basic "] < 1
+    assert longest["basic "] < 2

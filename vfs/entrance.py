@@ -24,6 +24,8 @@ from vfs.http.visit import Visit
 from vfs.state.accounts import AccountStore
 from vfs.toml_file import ConfigError, TomlFile
 
+# They hold a thread each, but after a change of the accounts all log in anew at one moment.
+_ALL = 1_000_000
 _REFUSED = range(400, 500)
 _FAILED = 500
 _RELOCATIONS = ("COPY", "MOVE")
@@ -52,7 +54,7 @@ class Entrance:
         self._folder = folder
         self._throttle = Throttle()
         self._passwords = Passwords()
-        self._known_passwords = Passwords(at_once=1)
+        self._known_passwords = Passwords(waiting=_ALL)
         self._audit: Audit | None = None
         self._is_open = True
         self._issuers = Issuers((), ())

@@ -30,7 +30,7 @@ PASSWORD_MIN_CHARACTERS = 10
 AT_ONCE = 2
 WAIT_SECONDS = 5.0
 # Each that waits holds a thread, and most of those are for who has logged in.
-WAITING_MAX = 12
+WAITING_MAX = 24
 
 # The weakest that OWASP lists is 7 MiB with 5 passes; all that it lists have about this product.
 _WEAKEST_MEMORY_KIB = 7168
@@ -100,9 +100,15 @@ class Passwords:
     it holds while it waits too; they guard no data.
     """
 
-    def __init__(self, *, at_once: int = AT_ONCE, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        at_once: int = AT_ONCE,
+        waiting: int = WAITING_MAX,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
         self._turns = threading.BoundedSemaphore(at_once)
-        self._places = threading.BoundedSemaphore(at_once + WAITING_MAX)
+        self._places = threading.BoundedSemaphore(at_once + waiting)
         self._wait_seconds = wait_seconds
         self._stranger = _hash_of_nothing()
 

@@ -35,14 +35,21 @@ class Memory(Protocol):
 class Brake(Protocol):
     """Slows down who guesses; see `throttle`."""
 
-    def check(self, address: str, name: str) -> None:
-        """Raise Throttled when another try comes too early."""
+    def check(self, address: str, name: str) -> bool:
+        """Raise Throttled when another try comes too early; tell whether both are known."""
 
     def failed(self, address: str, name: str) -> None:
         """Count a failure."""
 
     def succeeded(self, address: str, name: str) -> None:
         """Forgive."""
+
+
+class Password(Protocol):
+    """Verifies passwords; see `basic`."""
+
+    def __call__(self, name: str, password: str, *, known: bool = False) -> Caller:
+        """Return whose password this is; those of who is `known` do not wait for strangers'."""
 
 
 class Authenticator:
@@ -57,7 +64,7 @@ class Authenticator:
         *,
         memory: Memory,
         brake: Brake,
-        password: Callable[[str, str], Caller],
+        password: Password,
         token: Callable[[str], Caller],
         has_accounts: Callable[[], bool],
         close: Callable[[], None] = lambda: None,
@@ -107,9 +114,9 @@ class Authenticator:
             # Nobody can guess one, and an old one in one job must not hold up all others there.
             return self._token(credential.secret)
         name = credential.name
-        self._brake.check(address, name)
+        known = self._brake.check(address, name)
         try:
-            caller = self._password(name, credential.secret)
+            caller = self._password(name, credential.secret, known=known)
         except Unauthenticated:
             self._brake.failed(address, name)
             raise

@@ -190,7 +190,7 @@ class App:
     def _open_state(self, config: Config, folder: Path) -> SqliteStore:
         """Open what the gateway must remember."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             store = SqliteStore(folder / STATE_FILE)
             store.health()
         except (OSError, StateError) as error:

@@ -37,14 +37,21 @@ class Memory(Protocol):
 class Brake(Protocol):
     """Slows down who guesses; see `throttle`."""
 
-    def check(self, address: str, name: str) -> None:
-        """Raise Throttled when another try comes too early."""
+    def check(self, address: str, name: str) -> bool:
+        """Raise Throttled when another try comes too early; tell whether both are known."""
 
     def failed(self, address: str, name: str) -> None:
         """Count a failure."""
 
     def succeeded(self, address: str, name: str) -> None:
         """Forgive."""
+
+
+class Password(Protocol):
+    """Verifies passwords; see `basic`."""
+
+    def __call__(self, name: str, password: str, *, known: bool = False) -> Caller:
+        """Return whose password this is; those of who is `known` do not wait for strangers'."""
 
 
 class Authenticator:
@@ -59,7 +66,7 @@ class Authenticator:
         *,
         memory: Memory,
         brake: Brake,
-        password: Callable[[str, str], Caller],
+        password: Password,
         token: Callable[[str], Caller],
         has_accounts: Callable[[], bool],
         close: Callable[[], None] = lambda: None,
@@ -122,9 +129,9 @@ class Authenticator:
 
     def _by_password(self, credential: Credential, address: str) -> Caller:
         name = credential.name
-        self._brake.check(address, name)
+        known = self._brake.check(address, name)
         try:
-            caller = self._password(name, credential.secret)
+            caller = self._password(name, credential.secret, known=known)
         except Unauthenticated:
             self._brake.failed(address, name)
             raise

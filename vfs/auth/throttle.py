@@ -85,8 +85,10 @@ class Throttle:
         self._names: Recent[str, _Count] = Recent(most)
         self._known: Recent[Pair, float] = Recent(most)
 
-    def check(self, address: str, name: str) -> None:
+    def check(self, address: str, name: str) -> bool:
         """Raise Throttled when a try to log in as `name` from `address` has to wait.
+
+        Returns whether `name` has logged in from there lately.
 
         Call it before anything is verified or looked up, and for names that do not exist too, so
         that the answer tells nothing about them.
@@ -102,7 +104,7 @@ class Throttle:
             if wait <= 0:
                 for count, free in waiting:
                     count.until = now + _wait(count.failures, free)
-                return
+                return known
         raise Throttled(
             f"Too many logins failed from this address. Try again in {math.ceil(wait)} s.",
             retry_after_seconds=wait,

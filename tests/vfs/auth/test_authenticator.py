@@ -37,7 +37,7 @@ class Desk:
     def _close(self) -> None:
         self.closed += 1
 
-    def _password(self, name: str, password: str) -> Caller:
+    def _password(self, name: str, password: str, *, known: bool = False) -> Caller:
         self.calls.append(("password", name))
         if password != "right":
             raise Unauthenticated("wrong name or password", name=name)
@@ -55,9 +55,10 @@ class Desk:
     def put(self, shown: str, caller: Caller, *, epoch: int) -> None:
         self.known[shown] = caller
 
-    def check(self, address: str, name: str) -> None:
+    def check(self, address: str, name: str) -> bool:
         if self.refuses_all:
             raise Throttled("later", retry_after_seconds=3)
+        return False
 
     def failed(self, address: str, name: str) -> None:
         self.calls.append(("failed", address, name))

@@ -125,7 +125,9 @@ def test_every_request_has_its_line(gateway: Daemon) -> None:
 def test_a_cut_download_is_cut(gateway: Daemon) -> None:
     huge_file(gateway)
     alice, _ = alice_and_bob(gateway)
-    stalled(alice, "local/huge").close()
+    with stalled(alice, "local/huge") as connection:
+        for _ in range(1000):
+            assert connection.recv(1000)
     end = time.monotonic() + 5
     while not (found := lines(gateway)):
         assert time.monotonic() < end

@@ -19,7 +19,7 @@ from tests.servers.target import Target
 from vfs.auth.passwords import hash_password
 
 GUESSES = 10_000
-THREADS = 32
+THREADS = 8
 ANSWER_SECONDS = 0.1
 HOME = "127.0.0.2"
 

@@ -234,7 +234,7 @@ class _Train:
 
     def _widen(self) -> None:
         """Let sessions help that have nothing to do, if there is enough left for them."""
-        others = self._site.stripes - len(self._grips)
+        others = self._site.stripes() - len(self._grips)
         if others <= 0 or self._end - self._asked < _STRIPED_BYTES or _is_fresh(self._entry):
             return
         sessions = self._site.pool.idle(others)

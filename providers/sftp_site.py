@@ -17,7 +17,7 @@ from providers.errors import (
 )
 from providers.names import basename, check_path
 from providers.pool import Pool
-from providers.sftp_options import SftpOptions, connect, transport_of
+from providers.sftp_options import SftpOptions, Transport, connect, transport_of
 from providers.sftp_stamp import Stamps
 from providers.ssh.session import SftpSession
 from providers.ssh.status import Refused
@@ -25,6 +25,9 @@ from providers.ssh.wire import Attributes
 
 TRUST_SECONDS: Final = 2.0
 """How long a folder that was seen to be no link is taken for one."""
+
+FAR_SECONDS: Final = 0.01
+"""From this round trip on a server is far: the child `ssh` would make transfers slow."""
 
 _TRUSTED_MAX = 10_000
 _STRIPES = 64
@@ -40,8 +43,8 @@ LINK = (
 class SftpSite:
     """What readers, writers and the provider share. Used by many threads.
 
-    `options`, `pool`, `stamps` and `_stripes` are fixed; `_root` is set once it is known, and
-    `_trusted` is changed in single steps.
+    `options`, `pool`, `stamps` and `_stripes` are fixed; `_root`, `_transport` and `_far` are set
+    with the first session, and `_trusted` is changed in single steps.
     """
 
     def __init__(self, options: SftpOptions) -> None:
@@ -52,12 +55,19 @@ class SftpSite:
         self.stamps = Stamps()
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
         self._root: str | None = None
+        self._transport: Transport | None = None
+        self._far = False
         self._trusted: dict[str, float] = {}
 
-    @property
-    def stripes(self) -> int:
-        """How many sessions one transfer may use: with paramiko all share one processor anyway."""
-        return 1 if transport_of(self.options) == "paramiko" else self.options.connections
+    def stripes(self, *, writing: bool = False) -> int:
+        """Return how many sessions one transfer may use.
+
+        With paramiko all share one processor, so that more of them help only where a server far
+        away takes 2 MiB per round trip of each.
+        """
+        if self._transport == "paramiko" and not (writing and self._far):
+            return 1
+        return self.options.connections
 
     def place(self, path: str) -> str:
         """Return the server's name of `path`. A session must have been made before."""
@@ -130,13 +140,32 @@ class SftpSite:
         self.pool.close()
 
     def _connect(self) -> SftpSession:
-        session = connect(self.options)
+        session = connect(self.options, self._transport)
         try:
             root = self._find_root(session)
+            if self._transport is None:
+                session = self._decide(session)
         except BaseException:
             session.close()
             raise
         self._root = root
+        return session
+
+    def _decide(self, session: SftpSession) -> SftpSession:
+        """Choose the transport by how far the server is; return the session to go on with."""
+        start = time.monotonic()
+        session.realpath(".")
+        self._far = time.monotonic() - start > FAR_SECONDS
+        chosen = transport_of(self.options)
+        if self.options.transport == "auto" and chosen == "openssh" and self._far:
+            try:
+                other = connect(self.options, "paramiko")
+            except StorageError:  # it may need what only ssh has
+                pass
+            else:
+                session.close()
+                session, chosen = other, "paramiko"
+        self._transport = chosen
         return session
 
     def _find_root(self, session: SftpSession) -> str:

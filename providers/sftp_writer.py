@@ -271,7 +271,7 @@ class SftpWriter(Writer):
 
     def _widen(self) -> None:
         """Let sessions help that have nothing to do."""
-        others = self._site.stripes - 1
+        others = self._site.stripes(writing=True) - 1
         if others <= 0 or self._size // _TURN_BYTES % 8:
             return
         place = self._site.place(self._temporary)

@@ -13,6 +13,7 @@ from providers.base import Capabilities
 from providers.errors import leaves
 from vfs import config
 from vfs.cli import cli
+from vfs.toml_table import is_secret, secret_keys
 
 # What the structs hold besides keys of the file.
 NOT_KEYS = {"file", "server", "log", "mounts", "rules", "path", "options"}
@@ -37,7 +38,11 @@ def keys() -> Iterator[str]:
         *(registry.find(name).options for name in registry.names()),
     ]
     for table in tables:
-        yield from (name for name in table.__struct_fields__ if name not in NOT_KEYS)
+        for field in msgspec.structs.fields(table):
+            if is_secret(field.type):
+                yield from secret_keys(field.name)
+            elif field.name not in NOT_KEYS:
+                yield field.name
     yield "path"
 
 

@@ -248,7 +248,7 @@ def _first(
     folder: "SiteFolder", account: tuple[str, str, int], word: str, key: Path | None, *, agent: bool
 ) -> "SftpSession":
     """Log in as the user does, not by the new key."""
-    from providers.sftp_options import SftpOptions, open_session
+    from providers.sftp_options import SftpOptions, open_session, transport_of
 
     user, host, port = account
     options = SftpOptions(
@@ -259,7 +259,7 @@ def _first(
         key_file=key.absolute() if key else None,
         agent=agent,
     )
-    return open_session(options, password=(lambda: word) if word else None)
+    return open_session(options, transport_of(options), (lambda: word) if word else None)
 
 
 def _verify(folder: "SiteFolder", new: "Site") -> None:

@@ -313,7 +313,7 @@ class Store(Client):
             with self._provider.open(self._path(file)) as reader:
                 return len(reader.read_at(0, reader.entry.size)) > 0
 
-        with ThreadPoolExecutor(16) as pool:
+        with ThreadPoolExecutor(32) as pool:  # as many calls as the gateway makes at once
             return sum(pool.map(one, sorted(folder.iterdir())))
 
     def close(self) -> None:

@@ -6,28 +6,19 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from providers.errors import (
-    BadCredentials,
     Changed,
-    Denied,
     NoSpace,
-    NotEmpty,
-    NotFound,
     RateLimited,
-    StorageError,
     Unavailable,
 )
 from providers.sftp import SftpProvider
-from providers.sftp_options import SftpOptions
-from providers.ssh.host_keys import HostKeyChanged, HostKeyUnknown
 from providers.testing.content import is_whole, signed
-from tests.servers import sshd
 from tests.servers.sshd import Sshd
 
 pytestmark = [pytest.mark.server("sshd"), pytest.mark.server("ssh")]
@@ -36,56 +27,6 @@ OLD_SECOND = 1_600_000_000
 MIB = 1 << 20
 
 Make = Callable[..., SftpProvider]
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Sshd]:
-    with sshd.launch(tmp_path / "sshd") as server:
-        yield server
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    root = tmp_path / "root"
-    root.mkdir()
-    return root
-
-
-@pytest.fixture(params=["openssh", "paramiko"])
-def transport(request: pytest.FixtureRequest) -> Literal["openssh", "paramiko"]:
-    way: Literal["openssh", "paramiko"] = request.param
-    return way
-
-
-@pytest.fixture
-def make(server: Sshd, root: Path, transport: Literal["openssh", "paramiko"]) -> Iterator[Make]:
-    """Give a way to make providers of `root`, with other options than the usual ones."""
-    made: list[SftpProvider] = []
-
-    def provider(**changes: object) -> SftpProvider:
-        values: dict[str, object] = {
-            "host": "127.0.0.1",
-            "port": server.target.port,
-            "user": server.target.user,
-            "root": str(root),
-            "known_hosts": server.known_hosts,
-            "key_file": server.key,
-            "transport": transport,
-            "connect_seconds": 5.0,
-            "answer_seconds": 5.0,
-            **changes,
-        }
-        made.append(SftpProvider(SftpOptions(**values)))  # type: ignore[arg-type] # by name
-        return made[-1]
-
-    yield provider
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def store(make: Make) -> SftpProvider:
-    return make()
 
 
 def inside(folder: Path) -> list[str]:
@@ -248,46 +189,6 @@ def test_many_readers_and_writers_while_connections_are_cut(
         assert is_whole((root / entry.name).read_bytes())
 
 
-@pytest.mark.parametrize("limit", ["MaxSessions 1", "MaxStartups 1:100:1"])
-def test_a_server_that_takes_few(
-    tmp_path: Path, transport: Literal["openssh", "paramiko"], root: Path, limit: str
-) -> None:
-    """A connection that is refused makes the pool smaller; nobody's request fails."""
-    name, value = limit.split()
-    data = signed(2 * MIB)
-    old_file(root / "file", data)
-    with sshd.launch(tmp_path / "few", {name: value}) as server:
-        store = SftpProvider(
-            SftpOptions(
-                host="127.0.0.1",
-                port=server.target.port,
-                user=server.target.user,
-                root=str(root),
-                known_hosts=server.known_hosts,
-                key_file=server.key,
-                transport=transport,
-                connections=8,
-            )
-        )
-        results: list[object] = []
-
-        def work() -> None:
-            try:
-                for _ in range(5):
-                    with store.open("file") as reader:
-                        results.append(reader.read_at(0, len(data)) == data)
-            except StorageError as error:
-                results.append(error)
-
-        threads = [threading.Thread(target=work) for _ in range(12)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-        store.close()
-    assert results == [True] * 60
-
-
 def test_a_full_disk(server: Sshd, make: Make, tmp_path: Path) -> None:
     """NoSpace, the old content stands, and there is room again when the upload is gone."""
     if os.geteuid() != 0:
@@ -330,86 +231,3 @@ def test_a_root_that_is_not_there(make: Make, root: Path) -> None:
     (root / "file").touch()
     with pytest.raises(Unavailable, match="not a folder"):
         make(root=str(root / "file")).health()
-
-
-def test_logins_that_fail(server: Sshd, make: Make, tmp_path: Path) -> None:
-    """An unknown or another host key, and a key that is not let in: each says its way out."""
-    empty = tmp_path / "empty"
-    empty.touch()
-    with pytest.raises(HostKeyUnknown, match="add this line") as unknown:
-        make(known_hosts=empty).health()
-    assert server.host_key in unknown.value.detail
-    assert not unknown.value.temporary
-    other = sshd.keygen(tmp_path / "other_host")
-    line = " ".join(other.with_suffix(".pub").read_text().split()[:2])
-    empty.write_text(f"[127.0.0.1]:{server.target.port} {line}\n")
-    with pytest.raises(HostKeyChanged, match="somebody stands between"):
-        make(known_hosts=empty).health()
-    with pytest.raises(BadCredentials, match="is refused"):
-        make(key_file=sshd.keygen(tmp_path / "other_key")).health()
-    assert not BadCredentials().temporary
-
-
-def test_no_subsystem(
-    tmp_path: Path, make: Make, transport: Literal["openssh", "paramiko"]
-) -> None:
-    with sshd.launch(tmp_path / "other", {"Subsystem": "other /bin/true"}) as server:
-        store = make(port=server.target.port, known_hosts=server.known_hosts, key_file=server.key)
-        with pytest.raises(Unavailable, match="offers no SFTP") as caught:
-            store.health()
-        assert not caught.value.temporary
-
-
-def test_links_lead_nowhere(store: SftpProvider, root: Path, tmp_path: Path) -> None:
-    """A link is not listed, not followed, and not written through, wherever it stands."""
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "file").write_bytes(b"secret")
-    (root / "link").symlink_to(outside)
-    (root / "to-file").symlink_to(outside / "file")
-    assert list(store.scandir("")) == []
-    for call in (
-        lambda: store.stat("link"),
-        lambda: store.stat("link/file"),
-        lambda: store.open("link/file"),
-        lambda: store.open("to-file"),
-        lambda: store.create("link/new"),
-        lambda: store.create("to-file"),
-        lambda: store.mkdir("link/new"),
-        lambda: store.remove("link/file"),
-        lambda: store.rename("link/file", "stolen"),
-        lambda: store.set_mtime("to-file", 0),
-        lambda: list(store.scandir("link")),
-        lambda: store.usage("link"),
-    ):
-        with pytest.raises(Denied, match="symbolic link"):
-            call()
-    assert inside(outside) == ["file"]
-    assert (outside / "file").read_bytes() == b"secret"
-
-
-def test_a_fifo_stops_nobody(store: SftpProvider, root: Path) -> None:
-    """What is no file is not opened: a server would wait in it for a writer."""
-    os.mkfifo(root / "fifo")
-    for call in (store.stat, store.open, store.create):
-        with pytest.raises(Denied, match="neither a file nor a folder"):
-            call("fifo")
-    store.health()
-
-
-def test_leftovers_of_others(store: SftpProvider, make: Make, root: Path) -> None:
-    """A sweep takes what nobody wrote to for a day; a folder with just that can be removed."""
-    (root / "folder").mkdir()
-    writer = make().create("folder/file")
-    writer.write(b"x")
-    assert store.sweep(older_than_seconds=0) == 0, "it may be another process that writes"
-    with pytest.raises(NotEmpty, match="hidden here"):
-        store.rmdir("folder")
-    (left,) = (root / "folder").iterdir()
-    os.utime(left, (OLD_SECOND, OLD_SECOND))
-    store.rmdir("folder")
-    with pytest.raises(NotFound):
-        writer.commit()
-    (root / ".headgate-tmp-dead-1").touch()
-    os.utime(root / ".headgate-tmp-dead-1", (OLD_SECOND, OLD_SECOND))
-    assert store.sweep(older_than_seconds=0) == 1

@@ -11,7 +11,7 @@ from providers.ssh import wire
 from providers.ssh.exchange import Exchange, Reply, Request
 from providers.ssh.requests import Requests
 
-_FILES_AT_ONCE = 64
+_STATS_AT_ONCE = 128
 _AHEAD_FIRST = 8
 _AHEAD_MOST = 64
 
@@ -40,9 +40,9 @@ class _File:
 def get_many(session: Requests, paths: Iterable[str], size: int) -> Iterator[Small | StorageError]:
     """Yield the first `size` bytes and the attributes of each file, in any order.
 
-    Up to 64 files are open at once. A server handles what concerns one handle in order (section
-    6.1 of the draft), so FSTAT, READ and CLOSE follow each other without a wait. What went wrong
-    with one file is yielded as its error, with its path.
+    `session.files_at_once` files are open together. A server handles what concerns one handle in
+    order (section 6.1 of the draft), so FSTAT, READ and CLOSE follow each other without a wait.
+    What went wrong with one file is yielded as its error, with its path.
     """
     size = min(size, session.read_size)
     exchange = session.dialogue.exchange()
@@ -57,10 +57,10 @@ def get_many(session: Requests, paths: Iterable[str], size: int) -> Iterator[Sma
                 if file.left == 0:
                     ready.append(file)
             live -= len(ready)
-            if live <= _FILES_AT_ONCE // 2:
-                fresh = [_open(path) for path in itertools.islice(names, _FILES_AT_ONCE - live)]
-                live += len(fresh)
-                batch += fresh
+            wanted = session.files_at_once - live
+            fresh = [_open(path) for path in itertools.islice(names, wanted)]
+            live += len(fresh)
+            batch += fresh
             if batch:
                 session.dialogue.ask(exchange, batch)
             for file in ready:
@@ -123,7 +123,7 @@ def stat_many(
     kind = wire.STAT if follow else wire.LSTAT
     names = iter(paths)
     while True:
-        fresh = list(itertools.islice(names, _FILES_AT_ONCE * 2 - exchange.outstanding))
+        fresh = list(itertools.islice(names, _STATS_AT_ONCE - exchange.outstanding))
         if fresh:
             requests = [Request(kind, wire.name(path), tag=path) for path in fresh]
             session.dialogue.ask(exchange, requests)

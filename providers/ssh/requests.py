@@ -12,6 +12,9 @@ from providers.ssh.stream import Stream
 # Every server takes 32 KiB; more is asked for only when it says so.
 _SAFE_BYTES: Final = 32 << 10
 _LARGEST_BYTES: Final = 255 << 10
+# Small files that are open together: few enough for any server, more when it says how many.
+_FILES: Final = 64
+_FILES_MOST: Final = 128
 _VERSION: Final = 3
 
 _P = ParamSpec("_P")
@@ -22,8 +25,9 @@ class Requests:
     """A session's beginning and its single requests; many threads may ask at once.
 
     All attributes are fixed once it is made: `extensions` maps what the server offers to a version,
-    `read_size` and `write_size` are the largest pieces that it takes, `description` says where it
-    is. A session that failed stays failed: every call raises Unavailable.
+    `read_size` and `write_size` are the largest pieces that it takes, `files_at_once` is how many
+    small files are open together, `description` says where it is. A session that failed stays
+    failed: every call raises Unavailable.
     """
 
     def __init__(self, stream: Stream, *, silence_seconds: float = SILENCE_SECONDS) -> None:
@@ -34,11 +38,13 @@ class Requests:
             raise self.dialogue.broken(f"it speaks version {version}, not {_VERSION}")
         self.extensions = self.parse(wire.parse_extensions, body)
         self.read_size = self.write_size = _SAFE_BYTES
+        self.files_at_once = _FILES
         if self.offers("limits@openssh.com"):
             answer = self.extended("limits@openssh.com")
-            _, read, write, _ = self.parse(wire.parse_u64s, answer, 4)
+            _, read, write, handles = self.parse(wire.parse_u64s, answer, 4)
             self.read_size = min(read, _LARGEST_BYTES) or _SAFE_BYTES
             self.write_size = min(write, _LARGEST_BYTES) or _SAFE_BYTES
+            self.files_at_once = max(_FILES, min(handles // 4, _FILES_MOST))
 
     @property
     def alive(self) -> bool:

@@ -75,8 +75,10 @@ def delayed(port: int, round_trip_ms: float) -> Iterator[int]:
     argv = [sys.executable, str(program), str(port), str(round_trip_ms / 2)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as proxy:
         assert proxy.stdout is not None
-        yield int(proxy.stdout.readline())
-        proxy.terminate()
+        try:
+            yield int(proxy.stdout.readline())
+        finally:
+            proxy.terminate()
 
 
 def clients(login: Login, root: Path, far: bool) -> dict[str, Client]:

@@ -35,7 +35,8 @@ class Fake(Stream):
 
     def _serve(self, answer: Answer, hello: bytes) -> None:
         file = self._theirs.makefile("rwb")
-        with self._theirs, file, contextlib.suppress(OSError):
+        # Outermost, because closing the file sends what is left to whoever has gone.
+        with contextlib.suppress(OSError), self._theirs, file:
             file.read(9)
             file.write(hello)
             file.flush()

@@ -36,6 +36,7 @@ PARALLEL = 4
 _THREADS = 16
 # A sweep is followed by a pause of so many times its own duration.
 _SWEEP_REST = 10
+_STOP_SECONDS = 2.0
 
 
 class Stat(msgspec.Struct, frozen=True):
@@ -54,8 +55,7 @@ class BlockCache:
     `fetch`, and `fault` says why. Do not fork while a file is open.
 
     `_folder`, `_tag`, `_tools`, `_own`, `_sweeper`, `index`, `database` are fixed; `_budget` and
-    `_counters` guard themselves. `_lock` guards `_files` and `_users`, and is never held during
-    I/O; `_pins` is swapped whole by the sweeper.
+    `_counters` guard themselves. `_lock` guards `_files` and `_users`; it is never held during I/O.
     """
 
     def __init__(
@@ -77,7 +77,6 @@ class BlockCache:
         self._counters = Counters()
         self.database = Database(folder / "index.sqlite")
         self.index = Index(self.database)
-        self._pins: list[tuple[str, str]] = []
         self._budget = Budget(folder, limits or Limits(), self._is_pinned)
         self._own = None
         if executor is None:
@@ -116,17 +115,17 @@ class BlockCache:
                     removed_bytes += held
         return Swept(files - removed_files, size - removed_bytes, removed_files, removed_bytes)
 
-    def sweep(self) -> Swept | None:
-        """Enforce the limits now; None if another process is at it."""
-        self.index.count(self._counters.take())
-        with contextlib.suppress(sqlite3.Error, OSError):
-            self._pins = self.index.pins()
-        return self._budget.sweep()
+    def sweep(self) -> Swept:
+        """Enforce the limits now."""
+        swept = self._budget.sweep(wait=True)
+        assert swept is not None
+        return swept
 
     def stat(self) -> Stat:
         """Count what is there. It walks over all files."""
-        self.index.count(self._counters.take())
-        mounts = {mount: Counter(named) for mount, named in self.index.counters().items()}
+        mounts = self._counters.numbers()
+        for mount, named in self.index.counters().items():
+            mounts.setdefault(mount, Counter()).update(named)
         files = size = 0
         names: dict[str, str] = {}
         for entry in self._budget.files():
@@ -150,10 +149,11 @@ class BlockCache:
         """Stop what runs in the background. Close the files first."""
         self._closed.set()
         self._budget.is_due.set()
-        self._sweeper.join()
+        # A sweep of very many files is left behind; it ends with the process.
+        self._sweeper.join(_STOP_SECONDS)
         if self._own is not None:
             self._own.shutdown(cancel_futures=True)
-        self.index.count(self._counters.take())
+        self._save_counters()
         self.database.close()
 
     def __enter__(self) -> Self:
@@ -174,6 +174,7 @@ class BlockCache:
         )
         opened = open_()
         if opened is None and create:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._supersede(place, path)
             opened = BlockFile.create(
                 place, key, size, block_bytes=self._tools.block_bytes, tag=self._tag
@@ -224,17 +225,26 @@ class BlockCache:
                 Path(name).unlink(missing_ok=True)
 
     def _is_pinned(self, place: Path) -> bool:
-        if not self._pins:
+        # Asked for each file that is about to go, so that a pin holds from the moment it is made.
+        try:
+            pins = self.index.pins()
+        except (sqlite3.Error, OSError):
             return False
-        key = key_of(place)
-        return key is not None and is_pinned(key, self._pins)
+        key = key_of(place) if pins else None
+        return key is not None and is_pinned(key, pins)
+
+    def _save_counters(self) -> None:
+        taken = self._counters.take()
+        if not self.index.count(taken):
+            self._counters.give_back(taken)
 
     def _sweep_on(self) -> None:
         """Sweep when it is due, and every minute; rest longer than it takes."""
         while not self._closed.is_set():
             began = time.monotonic()
             try:
-                self.sweep()
+                self._save_counters()
+                self._budget.sweep(wait=False)
             except OSError as error:
                 _LOG.warning("the cache could not be swept: %s: %s", self._folder, error)
             rest = max(1.0, _SWEEP_REST * (time.monotonic() - began))

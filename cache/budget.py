@@ -103,7 +103,7 @@ class Budget:
             self._is_short = True
         if is_near or self._is_short or self._written > part:
             self.is_due.set()
-        if self._fault:
+        if self._fault and time.monotonic() >= self._refused_until:
             self._accept()
 
     def refuse(self, error: OSError) -> None:
@@ -121,11 +121,16 @@ class Budget:
 
     def fault(self) -> str:
         """Return why nothing can be written, "" when it can."""
+        if self._is_short and not self._fault:
+            return f"less than {self.limits.free_bytes} bytes are free on its disk"
         return self._fault
 
-    def sweep(self) -> Swept | None:
-        """Count what is there, and remove what is too old or too much; None if another does so."""
-        lock = self._lock_sweep()
+    def sweep(self, *, wait: bool) -> Swept | None:
+        """Count what is there, and remove what is too old or too much.
+
+        If another thread or process is at it, wait for it first, or return None.
+        """
+        lock = self._lock_sweep(wait=wait)
         if lock is None:
             return None
         try:
@@ -149,15 +154,15 @@ class Budget:
         if known:
             _LOG.info("the cache is written again: %s", self._folder)
 
-    def _lock_sweep(self) -> int | None:
+    def _lock_sweep(self, *, wait: bool) -> int | None:
         try:
             fd = os.open(self._folder / "sweep.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
             # On a full disk files can still be removed. Two sweeps at once do no harm.
             return os.open("/", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
             os.close(fd)
             return None
         return fd
@@ -246,11 +251,14 @@ class Budget:
         return True
 
     def _free(self) -> int:
-        try:
-            status = os.statvfs(self._folder)
-        except OSError:
-            return self.limits.free_bytes
-        return status.f_bavail * status.f_frsize
+        """Return what is free on the disk, also before the folder is made."""
+        for place in (self._folder, *self._folder.parents):
+            try:
+                status = os.statvfs(place)
+            except OSError:
+                continue
+            return status.f_bavail * status.f_frsize
+        return self.limits.free_bytes
 
 
 def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:

@@ -223,7 +223,10 @@ class CachedFile:
                 continue
             last = min(last, self._boundary(block))
             if not takes or file.is_unlinked():
+                # None is missing when another thread has just found the block on disk.
                 stop = min(end, (block + file.present.gap(block, last)) * step)
+                if stop <= at:
+                    continue
                 yield from self._direct(at, stop - at, fetch)
                 at = stop
                 continue
@@ -253,6 +256,8 @@ class CachedFile:
             ):
                 return
             gap = file.present.gap(flight.first, flight.last)
+            if gap == 0:
+                return
             if gap <= flight.last - flight.first:
                 flight.shrink(flight.first + gap - 1)
             start, stop = file.extent(flight.first, flight.last)

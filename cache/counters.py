@@ -37,8 +37,19 @@ class Counters:
             numbers[name] += 1
             numbers["served_bytes"] += size
 
+    def numbers(self) -> dict[str, Counter[str]]:
+        """Return a copy of all numbers."""
+        with self._lock:
+            return {mount: Counter(named) for mount, named in self._numbers.items()}
+
     def take(self) -> Mapping[str, Mapping[str, int]]:
         """Return all numbers and start again from 0."""
         with self._lock:
             taken, self._numbers = self._numbers, {}
         return taken
+
+    def give_back(self, numbers: Mapping[str, Mapping[str, int]]) -> None:
+        """Add numbers that were taken and could not be kept."""
+        with self._lock:
+            for mount, named in numbers.items():
+                self._numbers.setdefault(mount, Counter()).update(named)

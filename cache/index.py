@@ -13,8 +13,7 @@ _LOG = logging.getLogger(__name__)
 class Index:
     """Keeps pins and counters in the database. `_database` is fixed and guards itself.
 
-    Counters are no more than told; when the disk refuses them they are dropped. A pin that cannot
-    be kept raises: somebody asked for it.
+    A pin that cannot be kept raises: somebody asked for it. Counters are no more than told.
     """
 
     def __init__(self, database: Database) -> None:
@@ -39,15 +38,15 @@ class Index:
             rows = connection.execute("SELECT mount, path FROM pins ORDER BY 1, 2").fetchall()
         return [(_s(mount), _s(path)) for mount, path in rows]
 
-    def count(self, numbers: Mapping[str, Mapping[str, int]]) -> None:
-        """Add numbers to the counters on disk."""
+    def count(self, numbers: Mapping[str, Mapping[str, int]]) -> bool:
+        """Add numbers to the counters on disk; tell whether that was possible."""
         rows = [
             (_b(mount), name, number)
             for mount, named in numbers.items()
             for name, number in named.items()
         ]
         if not rows:
-            return
+            return True
         try:
             with self._database.write() as connection:
                 connection.executemany(
@@ -56,7 +55,9 @@ class Index:
                     rows,
                 )
         except (sqlite3.Error, OSError) as error:
-            _LOG.debug("counters of the cache are dropped: %s", error)
+            _LOG.debug("counters of the cache stay in memory: %s", error)
+            return False
+        return True
 
     def counters(self) -> dict[str, dict[str, int]]:
         """Return the numbers of each mount; none when they cannot be read."""

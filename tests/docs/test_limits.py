@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import cache
 import vfs.dav
 import vfs.http
 import vfs.state
@@ -33,7 +34,7 @@ def rows(root: Path) -> dict[str, float]:
 
 def constants() -> Iterator[str]:
     """Yield the public constants that limit something."""
-    for package in (vfs.http, vfs.dav, vfs.state):
+    for package in (cache, vfs.http, vfs.dav, vfs.state):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             text = Path(importlib.import_module(module.name).__file__ or "").read_text()
             names = re.findall(r"^([A-Z][A-Z_]+)(?:: \w+)? = ", text, re.MULTILINE)
@@ -50,7 +51,7 @@ def test_every_number_is_the_program_s(root: Path) -> None:
 
 def test_every_row_was_read(root: Path) -> None:
     page = (root / "docs" / "howto" / "limits.md").read_text()
-    assert set(re.findall(r"`(vfs\.[\w.]+)`", page)) == set(rows(root))
+    assert set(re.findall(r"`((?:vfs|cache)\.[\w.]+)`", page)) == set(rows(root))
 
 
 @pytest.mark.parametrize("name", sorted(constants()))

@@ -95,7 +95,6 @@ class BlockFile:
     @classmethod
     def create(cls, place: Path, key: Key, size: int, *, block_bytes: int, tag: int) -> Self | None:
         """Make an empty file at `place`; None if another made it first."""
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = place.with_name(f"new-{secrets.token_hex(8)}")
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

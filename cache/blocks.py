@@ -174,7 +174,6 @@ class BlockCache:
         )
         opened = open_()
         if opened is None and create:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._supersede(place, path)
             opened = BlockFile.create(
                 place, key, size, block_bytes=self._tools.block_bytes, tag=self._tag
@@ -212,13 +211,15 @@ class BlockCache:
             opened.close()
         return found
 
-    @staticmethod
-    def _supersede(place: Path, path: str) -> None:
-        """Remove other versions of the same path. Who reads one reads on."""
+    def _supersede(self, place: Path, path: str) -> None:
+        """Remove other versions of the same path, or make the folder. Who reads one reads on."""
         try:
             with os.scandir(place.parent) as entries:
                 old = [entry.path for entry in entries if entry.name.startswith(f"{path}-")]
         except FileNotFoundError:
+            # Each folder on the way is for our eyes only; mkdir's own parents would not be.
+            for folder in (self._folder, *place.parents[2::-1]):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return
         for name in old:
             if name != str(place):

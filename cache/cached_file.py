@@ -165,7 +165,11 @@ class CachedFile:
             yield offset + size
 
     def close(self) -> None:
-        """Give the file back. Afterwards no `fetch` runs or will run. Closing twice is no error."""
+        """Give the file back. Closing twice is no error.
+
+        No read of the caller's may be under way. What is fetched ahead is ended and waited for, so
+        that no `fetch` runs afterwards.
+        """
         with self._lock:
             self._closed = True
             pending = list(self._pending)

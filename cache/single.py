@@ -33,7 +33,7 @@ class Flight:
         self.first = first
         self.last = last
         self.done = first
-        self.locked_last = last
+        self.locked_last = first - 1
         self.ended = False
         self.error: Exception | None = None
         self._condition = threading.Condition()
@@ -121,10 +121,9 @@ class Flights:
         with self._lock:
             self._under_way.remove(flight)
         try:
-            self._fcntl(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, flight)
-        except OSError:
-            # Locks that could not be taken cannot be given back.
-            pass
+            # Not more than was locked: what lies behind may be another flight's of this process.
+            if flight.locked_last >= flight.first:
+                self._fcntl(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, flight)
         finally:
             flight.end(error)
 

@@ -291,3 +291,11 @@ def test_any_name_of_a_mount_serves(cache: BlockCache, mount: str) -> None:
         assert file.read_at(0, 10, Origin(DATA).fetch) == DATA[:10]
     assert cache.stat().mounts[mount]["files"] == 1
     assert cache.evict(mount, "p").removed_files == 1
+
+
+def test_nobody_else_may_look_into_the_folder(cache: BlockCache) -> None:
+    with cache.open(KEY, SIZE) as file:
+        file.read_at(0, 1, Origin(DATA).fetch)
+    cache.stat()
+    for place in (cache._folder, *cache._folder.rglob("*")):
+        assert place.stat().st_mode & 0o077 == 0, place

@@ -135,4 +135,4 @@ class BlockCacheMachine(RuleBasedStateMachine):
 
 def test_the_bytes_are_right_whatever_happens() -> None:
     examples = hypothesis.settings(max_examples=30, stateful_step_count=30)
-    run_state_machine_as_test(BlockCacheMachine, settings=examples)  # type: ignore[no-untyped-call]  # hypothesis leaves it untyped
+    run_state_machine_as_test(BlockCacheMachine, settings=examples)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import vfs.auth
+import cache
 import vfs.dav
 import vfs.http
 import vfs.state
@@ -36,6 +37,7 @@ def rows(root: Path) -> dict[str, float]:
 def constants() -> Iterator[str]:
     """Yield the public constants that limit something."""
     for package in (vfs.auth, vfs.http, vfs.dav, vfs.state):
+    for package in (cache, vfs.http, vfs.dav, vfs.state):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             text = Path(importlib.import_module(module.name).__file__ or "").read_text()
             names = re.findall(r"^([A-Z][A-Z_]+)(?:: \w+)? = ", text, re.MULTILINE)
@@ -52,7 +54,7 @@ def test_every_number_is_the_program_s(root: Path) -> None:
 
 def test_every_row_was_read(root: Path) -> None:
     page = (root / "docs" / "howto" / "limits.md").read_text()
-    assert set(re.findall(r"`(vfs\.[\w.]+)`", page)) == set(rows(root))
+    assert set(re.findall(r"`((?:vfs|cache)\.[\w.]+)`", page)) == set(rows(root))
 
 
 @pytest.mark.parametrize("name", sorted(constants()))

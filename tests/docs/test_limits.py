@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import vfs.auth
 import cache
+import vfs.auth
 import vfs.dav
 import vfs.http
 import vfs.state
@@ -36,8 +36,7 @@ def rows(root: Path) -> dict[str, float]:
 
 def constants() -> Iterator[str]:
     """Yield the public constants that limit something."""
-    for package in (vfs.auth, vfs.http, vfs.dav, vfs.state):
-    for package in (cache, vfs.http, vfs.dav, vfs.state):
+    for package in (cache, vfs.auth, vfs.http, vfs.dav, vfs.state):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             text = Path(importlib.import_module(module.name).__file__ or "").read_text()
             names = re.findall(r"^([A-Z][A-Z_]+)(?:: \w+)? = ", text, re.MULTILINE)

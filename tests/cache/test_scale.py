@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-
 from cache.blocks import BLOCK_BYTES, BlockCache
 from cache.budget import Limits
 from cache.key import Key

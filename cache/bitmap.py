@@ -17,11 +17,11 @@ class Bitmap:
 
     def has(self, first: int, last: int) -> bool:
         """Tell whether all blocks from `first` to `last`, both included, are flagged."""
-        number, start = divmod(first, _PAGE)
-        end = start + last - first + 1
-        if end <= _PAGE:
+        number = first // _PAGE
+        if last // _PAGE == number:
             page = self._pages.get(number)
-            return page is not None and page.find(0, start, end) < 0
+            start = number * _PAGE
+            return page is not None and page.find(0, first - start, last - start + 1) < 0
         return self.run(first, last) == last - first + 1
 
     def run(self, first: int, last: int) -> int:

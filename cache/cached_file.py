@@ -71,14 +71,14 @@ class CachedFile:
 
     def read_at(self, offset: int, size: int, fetch: Fetch) -> bytes:
         """Return `size` bytes from `offset`, fewer only at the end of the file."""
-        size = max(0, min(size, self.size - offset))
-        if size == 0:
+        if offset + size > self.size:
+            size = max(0, self.size - offset)
+        if size <= 0:
             return b""
         file = self._file
-        step = self._tools.block_bytes
         if file is not None and not self._closed:
-            first, last = offset // step, (offset + size - 1) // step
-            if file.present.has(first, last):
+            step = file.block_bytes
+            if file.present.has(offset // step, (offset + size - 1) // step):
                 data = self._stored(file, offset, size)
                 if data is not None:
                     self._tools.counters.add_read(self.key.mount, "hits", size)
@@ -351,11 +351,11 @@ class CachedFile:
     def _stored(self, file: BlockFile, offset: int, size: int) -> bytes | None:
         """Return bytes that are present, None when the disk fails: they are fetched again."""
         file.touch()
-        step = file.block_bytes
         try:
             return file.read(offset, size)
         except OSError as error:
             self._tools.budget.refuse(error)
+            step = file.block_bytes
             file.present.clear(offset // step, (offset + size - 1) // step)
             return None
 

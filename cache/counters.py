@@ -33,7 +33,9 @@ class Counters:
     def add_read(self, mount: str, name: str, size: int) -> None:
         """Count one read, `name` being hits or misses, and its bytes."""
         with self._lock:
-            numbers = self._numbers.setdefault(mount, Counter())
+            numbers = self._numbers.get(mount)
+            if numbers is None:
+                numbers = self._numbers[mount] = Counter()
             numbers[name] += 1
             numbers["served_bytes"] += size
 

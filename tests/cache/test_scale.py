@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from cache.blocks import BLOCK_BYTES, BlockCache
 from cache.budget import Limits
 from cache.key import Key
@@ -88,74 +86,100 @@ cache.close()
     assert more + before < 100
 
 
-def best(work: Callable[[], None], other: Callable[[], None]) -> tuple[float, float]:
-    """Return the best time of each, in turns."""
+def ratio(work: Callable[[], None], other: Callable[[], None]) -> float:
+    """Return the best time of one by the best of the other, in turns.
+
+    The best times leave out what else the machine does; more turns are taken while they differ.
+    """
     times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(9):
+    for turn in range(100):
         for run, kept in zip((work, other), times, strict=True):
             began = time.perf_counter()
             run()
             kept.append(time.perf_counter() - began)
-    return min(times[0]), min(times[1])
+        if turn > 10 and min(times[0]) < 1.04 * min(times[1]):
+            break
+    return min(times[0]) / min(times[1])
 
 
-@pytest.mark.parametrize("way", ["read", "send"])
-def test_a_cached_read_is_as_fast_as_a_plain_file_s(tmp_path: Path, way: str) -> None:
-    """In reads of 1 MiB, and by sendfile into a socket, as a GET sends it."""
-    size, step = 128 << 20, 1 << 20
+def cost_of_a_read(
+    work: Callable[[int], bytes], other: Callable[[int], bytes], offsets: range
+) -> float:
+    """Return the seconds that one way takes more for each read; the best time of each counts."""
+    best = (dict.fromkeys(offsets, 1.0), dict.fromkeys(offsets, 1.0))
+    pairs = [(work, best[0]), (other, best[1])]
+    for _ in range(40):
+        # Who comes second finds the bytes in the processor's cache: they take turns.
+        pairs.reverse()
+        for offset in offsets:
+            for read, kept in pairs:
+                began = time.perf_counter()
+                read(offset)
+                kept[offset] = min(kept[offset], time.perf_counter() - began)
+    return (sum(best[0].values()) - sum(best[1].values())) / len(offsets)
+
+
+def test_a_cached_read_costs_a_few_microseconds_more(tmp_path: Path) -> None:
+    """Than a pread of the same bytes, whatever its size; that of 1 MiB takes 20 to 35."""
+    size, step = 32 << 20, 1 << 16
+    with (
+        BlockCache(tmp_path / "cache", Limits(free_bytes=0)) as cache,
+        cache.open(Key("m", "f", "1"), size) as file,
+    ):
+        for _ in file.warm(lambda offset, length: BLOCK * (length // len(BLOCK))):
+            continue
+        same = file.fileno()
+        assert same is not None
+        cost = cost_of_a_read(
+            lambda offset: file.read_at(offset, step, never),
+            lambda offset: os.pread(same, step, offset),
+            range(0, size, step),
+        )
+    print(f"{cost * 1e6:.2f} us more for each read")
+    assert cost < 5e-6
+
+
+def test_a_cached_file_is_sent_as_fast_as_a_plain_one(tmp_path: Path) -> None:
+    """By sendfile into a socket, as a GET sends it: within 5 %."""
+    size = 128 << 20
     plain = tmp_path / "plain"
     plain.write_bytes(BLOCK * (size // len(BLOCK)))
+    here, there = socket.socketpair()
     with (
         BlockCache(tmp_path / "cache", Limits(free_bytes=0)) as cache,
         cache.open(Key("m", "f", "1"), size) as file,
         plain.open("rb") as opened,
+        here,
+        there,
     ):
         for _ in file.warm(lambda offset, length: BLOCK * (length // len(BLOCK))):
             continue
-        assert file.span(0) == size
 
-        if way == "read":
+        def drink() -> None:
+            glass = bytearray(1 << 20)
+            while there.recv_into(glass):
+                continue
 
-            def cached() -> None:
-                for offset in range(0, size, step):
-                    file.read_at(offset, step, never)
+        def send(descriptor: int | None, offset: int, end: int) -> None:
+            assert descriptor is not None
+            while offset < end:
+                offset += os.sendfile(here.fileno(), descriptor, offset, end - offset)
 
-            def direct() -> None:
-                for offset in range(0, size, step):
-                    os.pread(opened.fileno(), step, offset)
+        def cached() -> None:
+            offset = 0
+            while offset < size:
+                span = file.span(offset)
+                assert span
+                send(file.fileno(), offset, offset + span)
+                offset += span
 
-            ours, theirs = best(cached, direct)
-        else:
-            here, there = socket.socketpair()
-            with here, there:
-
-                def drink() -> None:
-                    glass = bytearray(1 << 20)
-                    while there.recv_into(glass):
-                        continue
-
-                drinker = threading.Thread(target=drink)
-                drinker.start()
-
-                def send(descriptor: int, offset: int, end: int) -> None:
-                    while offset < end:
-                        offset += os.sendfile(here.fileno(), descriptor, offset, end - offset)
-
-                def cached() -> None:
-                    offset = 0
-                    while offset < size:
-                        span = file.span(offset)
-                        descriptor = file.fileno()
-                        assert descriptor is not None
-                        send(descriptor, offset, offset + span)
-                        offset += span
-
-                ours, theirs = best(cached, lambda: send(opened.fileno(), 0, size))
-                here.shutdown(socket.SHUT_WR)
-                drinker.join()
-    print(f"{way}: cached {ours * 1e3:.2f} ms, plain {theirs * 1e3:.2f} ms, {ours / theirs:.3f}")
-    # 5 % is promised; what is more is the noise of a busy machine.
-    assert ours < theirs * 1.05 + 0.0005
+        drinker = threading.Thread(target=drink)
+        drinker.start()
+        found = ratio(cached, lambda: send(opened.fileno(), 0, size))
+        here.shutdown(socket.SHUT_WR)
+        drinker.join()
+    print(f"sent in {found:.3f} of the time of a plain file")
+    assert found < 1.05
 
 
 def test_a_block_is_small_enough_for_random_reads() -> None:

@@ -90,7 +90,9 @@ class Gate:
         if "x-server-timing" in headers:
             fields.append(("Server-Timing", f"app;dur={took_ms:.2f}"))
         status = f"{response.status} {HTTPStatus(response.status).phrase}"
-        _access.debug("%s %s %d %.1f ms", visit.method, visit.path, response.status, took_ms)
+        _access.debug(
+            "%s %s %d %.1f ms", visit.method, environ["PATH_INFO"], response.status, took_ms
+        )
 
         def finish(received: int, sent: int, *, whole: bool) -> None:
             visit.received, visit.sent, visit.whole = received, sent, whole

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 
 import msgspec
 
@@ -19,6 +18,7 @@ from cache.changes import changed_since, note
 from cache.database import Database
 from cache.errors import CacheError
 from cache.place import Place
+from cache.recording import CHUNK, NEWEST, Recording, forget_listings
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,8 +26,6 @@ _LOG = logging.getLogger(__name__)
 MAX_BYTES = 1 << 30
 # The stats that are kept beside them. Beyond it the oldest go.
 STATS_MAX = 1_000_000
-# So many entries are written in one transaction: others need not wait long for their turn.
-_CHUNK = 2000
 _TRIM_SECONDS = 60.0
 # A listing that is still incomplete after this time belongs to a process that was killed.
 _LEFTOVER_SECONDS = 3600.0
@@ -78,24 +76,20 @@ class Listings:
         and when the disk refuses, `entries` may not be read to its end. What `entries` raises goes
         through, and the old listing stays.
         """
-        place = Place(mount, path)
-        listing = self._begin(place, fetched_at)
-        if listing is None:
-            return False
-        kept = False
+        recording = self.record(mount, path, fetched_at)
         try:
-            size = 0
-            iterator = iter(entries)
-            while chunk := [(listing, _b(name), value) for name, value in islice(iterator, _CHUNK)]:
-                size += sum(len(name) + len(value) for _, name, value in chunk)
-                if not self._insert(chunk):
+            for name, value in entries:
+                recording.add(name, value)
+                if not recording.is_kept:
                     return False
-            kept = self._finish(listing, size, place, fetched_at)
+            return recording.finish()
         finally:
-            if not kept:
-                self._drop(listing)
+            recording.drop()
+
+    def record(self, mount: str, path: str, fetched_at: float) -> Recording:
+        """Return what takes a listing entry by entry; who has it calls `finish` or `drop`."""
         self._trim_sometimes()
-        return kept
+        return Recording(self._database, Place(mount, path), fetched_at)
 
     @contextmanager
     def listing(self, mount: str, path: str) -> Iterator[Listing | None]:
@@ -153,11 +147,11 @@ class Listings:
             note(connection, place, now)
             connection.execute("REPLACE INTO stats VALUES (?, ?, ?, ?)", (*place.key, now, value))
             if value is None:
-                _forget_listings(connection, "mount = ? AND path = ?", place.key)
+                forget_listings(connection, "mount = ? AND path = ?", place.key)
             if place.is_root:
                 return
             note(connection, place.parent, now)
-            newest = connection.execute(_NEWEST, place.parent.key).fetchone()
+            newest = connection.execute(NEWEST, place.parent.key).fetchone()
             if newest is not None:
                 _edit(connection, newest[0], place.name, value)
 
@@ -172,7 +166,7 @@ class Listings:
             for known in {place, place.parent}:
                 note(connection, known, now)
                 connection.execute("DELETE FROM stats WHERE mount = ? AND path = ?", known.key)
-                _forget_listings(connection, "mount = ? AND path = ?", known.key)
+                forget_listings(connection, "mount = ? AND path = ?", known.key)
 
         self._change(change)
 
@@ -184,7 +178,7 @@ class Listings:
             note(connection, place, time.time(), tree=True)
             note(connection, place.parent, time.time(), tree=place.is_root)
             _forget_tree(connection, place)
-            _forget_listings(connection, "mount = ? AND path = ?", place.parent.key)
+            forget_listings(connection, "mount = ? AND path = ?", place.parent.key)
 
         self._change(change)
 
@@ -210,11 +204,11 @@ class Listings:
                 "UPDATE listings SET path = ? WHERE mount = ? AND path = ?", (new.key[1], *old.key)
             )
             connection.execute("DELETE FROM stats WHERE mount = ? AND path = ?", old.key)
-            newest = connection.execute(_NEWEST, old.parent.key).fetchone()
+            newest = connection.execute(NEWEST, old.parent.key).fetchone()
             if newest is not None:
                 _edit(connection, newest[0], old.name, None)
             if new.parent != old.parent or newest is None:
-                _forget_listings(connection, "mount = ? AND path = ?", new.parent.key)
+                forget_listings(connection, "mount = ? AND path = ?", new.parent.key)
 
         self._change(change)
 
@@ -230,60 +224,13 @@ class Listings:
         try:
             # What the iterator reads stays as it is now, whatever others write.
             connection.execute("BEGIN")
-            row = connection.execute(_NEWEST, place.key).fetchone()
+            row = connection.execute(NEWEST, place.key).fetchone()
         except sqlite3.Error as error:
             _LOG.debug("a listing cannot be read: %s", error)
             return None
         if row is None or row[1] <= self._void_before:
             return None
         return Listing(row[1], _entries(connection, row[0]))
-
-    def _begin(self, place: Place, fetched_at: float) -> int | None:
-        try:
-            with self._database.write() as connection:
-                made = connection.execute(
-                    "INSERT INTO listings (mount, path, fetched_at, complete, bytes)"
-                    " VALUES (?, ?, ?, 0, 0)",
-                    (*place.key, fetched_at),
-                )
-        except (sqlite3.Error, OSError) as error:
-            _LOG.debug("a listing is not remembered: %s", error)
-            return None
-        return made.lastrowid
-
-    def _insert(self, chunk: list[tuple[int, bytes, bytes]]) -> bool:
-        try:
-            with self._database.write() as connection:
-                connection.executemany("REPLACE INTO entries VALUES (?, ?, ?)", chunk)
-        except (sqlite3.Error, OSError) as error:
-            _LOG.debug("a listing is not remembered: %s", error)
-            return False
-        return True
-
-    def _finish(self, listing: int, size: int, place: Place, fetched_at: float) -> bool:
-        try:
-            with self._database.write() as connection:
-                if changed_since(connection, place, fetched_at):
-                    return False
-                newest = connection.execute(_NEWEST, place.key).fetchone()
-                if newest is not None and newest[1] > fetched_at:
-                    return False
-                _forget_listings(connection, "mount = ? AND path = ? AND complete = 1", place.key)
-                done = connection.execute(
-                    "UPDATE listings SET complete = 1, bytes = ? WHERE id = ?", (size, listing)
-                )
-        except (sqlite3.Error, OSError) as error:
-            _LOG.debug("a listing is not remembered: %s", error)
-            return False
-        # None is left when the cache was emptied meanwhile.
-        return done.rowcount == 1
-
-    def _drop(self, listing: int) -> None:
-        try:
-            with self._database.write() as connection:
-                _forget_listings(connection, "id = ?", (listing,))
-        except (sqlite3.Error, OSError) as error:
-            _LOG.debug("an incomplete listing is left for the next trim: %s", error)
 
     def _put(self, place: Place, value: bytes | None, fetched_at: float) -> None:
         try:
@@ -326,7 +273,7 @@ class Listings:
                 connection.execute(
                     "DELETE FROM stats WHERE (mount, path) IN"
                     " (SELECT mount, path FROM stats ORDER BY fetched_at LIMIT ?)",
-                    (min(_CHUNK, stats - self.stats_max),),
+                    (min(CHUNK, stats - self.stats_max),),
                 )
                 return True
             (size,) = connection.execute("SELECT total(bytes) FROM listings").fetchone()
@@ -337,14 +284,10 @@ class Listings:
                 (past, size > self.max_bytes),
             ).fetchone()
             if oldest is not None:
-                _forget_listings(connection, "id = ?", oldest)
+                forget_listings(connection, "id = ?", oldest)
             return oldest is not None
 
 
-_NEWEST = (
-    "SELECT id, fetched_at FROM listings WHERE mount = ? AND path = ? AND complete = 1"
-    " ORDER BY fetched_at DESC, id DESC LIMIT 1"
-)
 _BELOW = "mount = ? AND path >= ? AND path < ?"
 
 
@@ -374,22 +317,7 @@ def _edit(connection: sqlite3.Connection, listing: int, name: bytes, value: byte
         connection.execute("REPLACE INTO entries VALUES (?, ?, ?)", (listing, name, value))
 
 
-def _forget_listings(
-    connection: sqlite3.Connection, where: str, values: tuple[bytes | int, ...]
-) -> None:
-    """Delete listings with their entries. `where` is text of this module, never of a caller."""
-    connection.execute(
-        f"DELETE FROM entries WHERE listing IN (SELECT id FROM listings WHERE {where})",  # noqa: S608 - see above
-        values,
-    )
-    connection.execute(f"DELETE FROM listings WHERE {where}", values)  # noqa: S608 - see above
-
-
 def _forget_tree(connection: sqlite3.Connection, place: Place) -> None:
     for where, values in ((_BELOW, place.below), ("mount = ? AND path = ?", place.key)):
-        _forget_listings(connection, where, values)
+        forget_listings(connection, where, values)
         connection.execute(f"DELETE FROM stats WHERE {where}", values)  # noqa: S608 - see above
-
-
-def _b(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")

@@ -240,7 +240,7 @@ class Answer:
                 if error.errno in _NO_SENDFILE:
                     break
                 raise
-            part.reader.check()
+            part.reader.check(sent)
             if sent == 0:
                 break
             offset += sent

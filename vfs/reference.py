@@ -127,8 +127,8 @@ def _kind(hint: object) -> str:
     if name in _TYPES:
         return _TYPES[name]
     arguments = get_args(hint)
-    if isinstance(hint, enum.EnumType):
-        return " or ".join(f'`"{value}"`' for value in hint.__members__.values())
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return " or ".join(f'`"{value.value}"`' for value in hint)
     match name:
         case "Literal":
             return " or ".join(f'`"{value}"`' for value in arguments)

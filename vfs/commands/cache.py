@@ -106,14 +106,14 @@ def warm(paths: tuple[str, ...], config: Path) -> None:
             for place in places:
                 inner = registry.make(place.store.provider, place.store.options)
                 with closing(store_cache.wrap(inner, place.name)) as store:
-                    for path, size in _files(store, place.below):
+                    for path, size in _files(store, place):
                         try:
                             for done in store.warm(path):
-                                show(f"{place.mount.path}/{path}", done, size)
+                                show(_shown(place, path), done, size)
                             files += 1
                         except StorageError as error:
                             failures += 1
-                            click.echo(f"{place.mount.path}: {error}", err=True)
+                            click.echo(f"{_shown(place, path)}: {error}", err=True)
         fault = store_cache.blocks.fault()
     if fault:
         raise click.ClickException(f"the cache takes no more: {fault}")
@@ -230,27 +230,36 @@ def _found(config: "Config", path: str) -> list[Place]:
     return places
 
 
-def _files(store: "Provider", path: str) -> Iterator[tuple[str, int]]:
-    """Yield path and size of each file at or below `path`, in constant memory but for folders."""
+def _files(store: "Provider", place: Place) -> Iterator[tuple[str, int]]:
+    """Yield path and size of each file at or below a place; memory holds the folders ahead alone.
+
+    What cannot be listed ends the command.
+    """
     from providers.errors import StorageError
     from providers.names import join
 
-    waiting = [path]
+    folder = place.below
     try:
-        entry = store.stat(path)
+        entry = store.stat(folder)
+        if not entry.is_folder:
+            yield folder, entry.size
+            return
+        waiting = [folder]
+        while waiting:
+            folder = waiting.pop()
+            for entry in store.scandir(folder):
+                inside = join(folder, entry.name)
+                if entry.is_folder:
+                    waiting.append(inside)
+                else:
+                    yield inside, entry.size
     except StorageError as error:
-        raise click.UsageError(f"{path or '/'}: {error.text}") from error
-    if not entry.is_folder:
-        yield path, entry.size
-        return
-    while waiting:
-        folder = waiting.pop()
-        for entry in store.scandir(folder):
-            inside = join(folder, entry.name)
-            if entry.is_folder:
-                waiting.append(inside)
-            else:
-                yield inside, entry.size
+        raise click.UsageError(f"{_shown(place, folder)}: {error.text}") from error
+
+
+def _shown(place: Place, path: str) -> str:
+    """Return a path of a store as the gateway's clients know it."""
+    return "/".join((place.mount.path.rstrip("/"), path)).rstrip("/") or "/"
 
 
 def _held(mount: str, numbers: "Mapping[str, int]", pinned: tuple[str, ...] = ()) -> Held:

@@ -17,7 +17,7 @@ from vfs.auth.shares import Shares
 from vfs.auth.stored_secrets import StoredSecrets
 from vfs.auth.vault import Vault, VaultError
 from vfs.binding import bind, stamps, vault_of
-from vfs.config import Config, MountConfig, StoreConfig
+from vfs.config import Config, MountConfig, ServerConfig, StoreConfig
 from vfs.dav.door import handlers
 from vfs.dav.parts import Parts
 from vfs.dav.sweeper import Sweeper
@@ -129,6 +129,12 @@ class App:
                 self.config, ("server", "listen"), f"{listen}: {_why_not_bound(error)}"
             ) from error
         self._sweeper.start()
+        if not self.entrance.is_open and _is_readable_on_the_way(self.config.server):
+            _log.warning(
+                "passwords and tokens travel in clear: the gateway listens on %s without TLS;"
+                " set server.tls_cert and server.tls_key, or listen on 127.0.0.1 behind a proxy",
+                self.config.server.listen,
+            )
         self.entrance.note("gateway started", listen=str(self.config.server.listen))
 
     def reload(self, config: Config) -> str:
@@ -191,7 +197,7 @@ class App:
     def _open_state(self, config: Config, folder: Path) -> SqliteStore:
         """Open what the gateway must remember."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             store = SqliteStore(folder / STATE_FILE)
             store.health()
         except (OSError, StateError) as error:
@@ -244,16 +250,16 @@ class App:
     def _store(self, config: Config, mount: MountConfig, place: int, store: StoreConfig) -> _Store:
         key = (mount.path, place)
         is_last = place == len(mount.stores) - 1
-        made_from = (store.provider, store.options, stamps(store), mount.cache, is_last)
-        there = self._stores.get(key)
-        if there is not None and there.made_from == made_from:
-            return there
         try:
+            cached_as = (is_last,) if is_cached(mount, store) else ()
+            made_from = (store.provider, store.options, stamps(store), *cached_as)
+            there = self._stores.get(key)
+            if there is not None and there.made_from == made_from:
+                return there
             provider = registry.make(store.provider, store.options)
-            wants_cache = is_cached(mount, store)
         except registry.RegistryError as error:
             raise _error(config, ("mounts", key[0]), f"mount {key[0]}: {error}") from error
-        if not wants_cache:
+        if not cached_as:
             return _Store(Replica(provider), made_from)
         if self._cache is None:
             self._cache = StoreCache(self.config)
@@ -274,6 +280,11 @@ def _error(config: Config, key: tuple[str, ...], text: str) -> ConfigError:
     if config.file is None:
         return ConfigError(f"headgate: {text}")
     return TomlFile(config.file).error(key, text)
+
+
+def _is_readable_on_the_way(server: ServerConfig) -> bool:
+    """Tell whether others on the network can read what clients send."""
+    return not (server.tls_cert or server.trusted_proxies or server.listen.is_loopback)
 
 
 def bind_errno(error: BaseException | None) -> int | None:

@@ -24,6 +24,8 @@ from vfs.http.visit import Visit
 from vfs.state.accounts import AccountStore
 from vfs.toml_file import ConfigError, TomlFile
 
+# They hold a thread each, but after a change of the accounts all log in anew at one moment.
+_ALL = 1_000_000
 _REFUSED = range(400, 500)
 _FAILED = 500
 _RELOCATIONS = ("COPY", "MOVE")
@@ -52,6 +54,7 @@ class Entrance:
         self._folder = folder
         self._throttle = Throttle()
         self._passwords = Passwords()
+        self._known_passwords = Passwords(waiting=_ALL)
         self._audit: Audit | None = None
         self._is_open = True
         self._issuers = Issuers((), ())
@@ -80,7 +83,7 @@ class Entrance:
         authenticator = Authenticator(
             memory=Remembered(config.auth.remember_seconds, self._store.generation),
             brake=self._throttle,
-            password=Basic(users, self._passwords, self._store).verify,
+            password=Basic(users, self._passwords, self._store, known=self._known_passwords).verify,
             token=token,
             has_accounts=lambda: bool(config.oidc) or users.any(),
             close=self._shut,

@@ -1,13 +1,16 @@
 """Ten real clients make a checksummed round trip."""
 
+import dataclasses
 import hashlib
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from tests.e2e import wire
+from tests import planted
+from tests.e2e import accounts, wire
 from tests.e2e.clients.cadaver import Cadaver
 from tests.e2e.clients.client import Client
 from tests.e2e.clients.curl import Curl
@@ -19,6 +22,9 @@ from tests.e2e.clients.npm_webdav import NpmWebdav
 from tests.e2e.clients.rclone import Rclone
 from tests.e2e.clients.webdav4 import Webdav4
 from tests.e2e.clients.webdavclient3 import Webdavclient3
+from tests.servers import headgate
+from tests.servers.authority import Authority
+from tests.servers.daemon import Daemon
 from tests.servers.programs import Missing
 from tests.servers.target import Target
 
@@ -35,6 +41,7 @@ _CLIENTS: tuple[type[Client], ...] = (
     Webdav4,
     Webdavclient3,
 )
+_WITH_TOKENS: tuple[type[Client], ...] = (Curl, Davix, Gfal2, Rclone)
 _CONTENTS = {
     "empty": b"",
     "one-mebibyte.bin": hashlib.shake_256(b"headgate").digest(1 << 20),
@@ -52,6 +59,49 @@ def test_round_trip(gateway: Target, tmp_path: Path, kind: type[Client]) -> None
 def test_round_trip_on_plain_wsgidav(control: Target, tmp_path: Path, kind: type[Client]) -> None:
     """The client itself works: what fails above is the gateway's."""
     _round_trip(control, tmp_path, kind)
+
+
+@pytest.fixture(scope="module")
+def accounts_gateways(
+    tmp_path_factory: pytest.TempPathFactory, authority: Authority
+) -> Iterator[dict[str, Daemon]]:
+    """Give gateways with an account, by http and by https."""
+    folders = {scheme: tmp_path_factory.mktemp(f"accounts-{scheme}") for scheme in ("http", "tls")}
+    with (
+        accounts.launch(folders["http"]) as http,
+        accounts.launch(folders["tls"], authority=authority) as tls,
+    ):
+        for daemon in (http, tls):
+            accounts.add_user(daemon, "ann")
+        yield {"http": http, "https": tls}
+
+
+@pytest.mark.xdist_group("accounts")
+@pytest.mark.parametrize("kind", _CLIENTS, ids=lambda kind: kind.__name__.lower())
+def test_round_trip_with_an_app_password(
+    accounts_gateways: dict[str, Daemon], tmp_path: Path, kind: type[Client]
+) -> None:
+    """Each logs in as its users would; a stranger is not let in."""
+    daemon, name = accounts_gateways["http"], kind.__name__.lower()
+    password = accounts.add_app_password(daemon, "ann", name)
+    target = accounts.as_user(daemon.target.beneath(headgate.LOCAL), "ann", password)
+    assert wire.ask(daemon.target, "GET").status == 401
+    _round_trip(wire.mkcol(target, name), tmp_path, kind)
+
+
+@pytest.mark.xdist_group("accounts")
+@pytest.mark.parametrize("kind", _WITH_TOKENS, ids=lambda kind: kind.__name__.lower())
+def test_round_trip_with_a_token(
+    accounts_gateways: dict[str, Daemon], tmp_path: Path, kind: type[Client]
+) -> None:
+    """Each sends a token in its own way, by https; it is good for this folder alone."""
+    daemon, name = accounts_gateways["https"], f"token-{kind.__name__.lower()}"
+    scopes = [f"storage.{verb}:/{headgate.LOCAL}/{name}" for verb in ("read", "modify")]
+    options = [word for scope in scopes for word in ("--scope", scope)]
+    token = accounts.command(daemon, "token", "issue", "--user", "ann", *options)
+    target = dataclasses.replace(daemon.target, token=planted.add(token))
+    assert wire.ask(target, "MKCOL", "memory/other").status == 403
+    _round_trip(wire.mkcol(target.beneath(headgate.LOCAL), name), tmp_path, kind)
 
 
 def _round_trip(target: Target, work: Path, kind: type[Client]) -> None:

@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.e2e import accounts
 from tests.e2e.wire import Fault, ask, expect
 from tests.servers import wsgidav_plain
 from tests.servers.target import Target
@@ -18,10 +20,15 @@ def guarded_plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         yield daemon.target
 
 
-def test_options_need_no_credentials(gateway: Target) -> None:
-    if not gateway.user:
-        pytest.skip("the gateway under test has no accounts, so this would show nothing")
-    _options_need_no_credentials(gateway)
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Target]:
+    """Yield a gateway with one user."""
+    with accounts.launch(tmp_path) as daemon:
+        yield daemon.target
+
+
+def test_options_need_no_credentials(guarded: Target) -> None:
+    _options_need_no_credentials(guarded)
 
 
 def test_options_need_credentials_on_plain_wsgidav(guarded_plain: Target) -> None:

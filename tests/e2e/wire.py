@@ -52,6 +52,8 @@ class Answer(NamedTuple):
 
 def credentials(target: Target) -> dict[str, str]:
     """Return the header that names the user, if there is one."""
+    if target.token:
+        return {"Authorization": f"Bearer {target.token}"}
     if not target.user:
         return {}
     token = base64.b64encode(f"{target.user}:{target.password}".encode()).decode()

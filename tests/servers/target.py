@@ -10,12 +10,13 @@ class Target:
     """A collection on some WebDAV server in which a check may do what it likes.
 
     `url` ends with a slash. `root` is the directory behind it where there is one. `ca` is the
-    certificate to trust. Without `user` the server asks for no credentials.
+    certificate to trust. Without `user` or `token` the server asks for none.
     """
 
     url: str
     user: str = ""
     password: str = ""
+    token: str = ""
     root: Path | None = None
     ca: Path | None = None
 

@@ -231,6 +231,30 @@ def test_a_configuration_is_served_and_leaves_no_mark(headgate: "Command") -> No
     assert list((headgate.folder / "state" / "running").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("listen", "more", "warned"),
+    [
+        ("0.0.0.0:0", "", True),
+        ("0.0.0.0:0", 'trusted_proxies = ["192.0.2.1/32"]\n', False),
+        ("127.0.0.1:0", "", False),
+    ],
+)
+def test_passwords_in_clear_are_warned_of(
+    headgate: "Command", listen: str, more: str, *, warned: bool
+) -> None:
+    rule = '[[rules]]\npath = "/a"\nwho = ["user:ann"]\nrights = ["read"]\n'
+    server = f'[server]\nlisten = "{listen}"\nstate_dir = "state"\n{more}'
+    file = headgate.write(server + MOUNT + rule)
+    add = ("user", "add", "ann", "--no-password", "--state-dir", "state")
+    assert headgate.run(*add).returncode == 0
+    process, _ = headgate.serve("--config", file)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    lines = [line for line in errors.splitlines() if "travel in clear" in line]
+    assert len(lines) == warned
+    assert all("set server.tls_cert and server.tls_key" in line for line in lines)
+
+
 def test_a_second_signal_stops_at_once(headgate: "Command") -> None:
     """The first waits for a transfer whose client has stopped reading; the second does not."""
     headgate.write(ANY_PORT + MOUNT)

@@ -8,7 +8,9 @@ import msgspec
 
 from vfs.auth import credentials
 from vfs.auth.caller import Caller
+from vfs.auth.credentials import Credential
 from vfs.auth.errors import Unauthenticated
+from vfs.auth.turns import Turns
 
 LOOK_SECONDS = 1.0
 """How soon a gateway without accounts notices its first."""
@@ -35,14 +37,21 @@ class Memory(Protocol):
 class Brake(Protocol):
     """Slows down who guesses; see `throttle`."""
 
-    def check(self, address: str, name: str) -> None:
-        """Raise Throttled when another try comes too early."""
+    def check(self, address: str, name: str) -> bool:
+        """Raise Throttled when another try comes too early; tell whether both are known."""
 
     def failed(self, address: str, name: str) -> None:
         """Count a failure."""
 
     def succeeded(self, address: str, name: str) -> None:
         """Forgive."""
+
+
+class Password(Protocol):
+    """Verifies passwords; see `basic`."""
+
+    def __call__(self, name: str, password: str, *, known: bool = False) -> Caller:
+        """Return whose password this is; those of who is `known` do not wait for strangers'."""
 
 
 class Authenticator:
@@ -57,7 +66,7 @@ class Authenticator:
         *,
         memory: Memory,
         brake: Brake,
-        password: Callable[[str, str], Caller],
+        password: Password,
         token: Callable[[str], Caller],
         has_accounts: Callable[[], bool],
         close: Callable[[], None] = lambda: None,
@@ -68,6 +77,7 @@ class Authenticator:
         self._token = token
         self._has_accounts = has_accounts
         self._close = close
+        self._turns = Turns()
         self._open = True
         self._look_at = 0.0
         self.look()
@@ -96,20 +106,32 @@ class Authenticator:
             return Caller(address=address)
         known = self._memory.get(shown)
         if known is None:
-            epoch = self._memory.epoch
             known = self._verified(shown, address)
-            self._memory.put(shown, known, epoch=epoch)
         return msgspec.structs.replace(known, address=address)
 
     def _verified(self, shown: str, address: str) -> Caller:
         credential = credentials.parse(shown)
         if credential.is_token:
             # Nobody can guess one, and an old one in one job must not hold up all others there.
-            return self._token(credential.secret)
+            return self._remembered(shown, lambda: self._token(credential.secret))
+        with self._turns.turn(address, credential.name):
+            # The one before may have shown the same.
+            known = self._memory.get(shown)
+            if known is None:
+                known = self._remembered(shown, lambda: self._by_password(credential, address))
+            return known
+
+    def _remembered(self, shown: str, verify: Callable[[], Caller]) -> Caller:
+        epoch = self._memory.epoch
+        caller = verify()
+        self._memory.put(shown, caller, epoch=epoch)
+        return caller
+
+    def _by_password(self, credential: Credential, address: str) -> Caller:
         name = credential.name
-        self._brake.check(address, name)
+        known = self._brake.check(address, name)
         try:
-            caller = self._password(name, credential.secret)
+            caller = self._password(name, credential.secret, known=known)
         except Unauthenticated:
             self._brake.failed(address, name)
             raise

@@ -14,27 +14,43 @@ REFUSED = "the user name or the password is wrong, or the password has expired o
 
 
 class Basic:
-    """Verifies a name and a password. All attributes are fixed."""
+    """Verifies a name and a password. All attributes are fixed.
 
-    def __init__(self, users: Users, passwords: Passwords, store: AccountStore) -> None:
+    Strangers' passwords are verified by `passwords`; those of users at addresses where they have
+    logged in before by `known`, so that a flood of the former keeps none of the latter out.
+    """
+
+    def __init__(
+        self,
+        users: Users,
+        passwords: Passwords,
+        store: AccountStore,
+        *,
+        known: Passwords | None = None,
+    ) -> None:
         self._users = users
         self._passwords = passwords
+        self._known = known or passwords
         self._store = store
 
-    def verify(self, name: str, password: str) -> Caller:
+    def verify(self, name: str, password: str, *, known: bool = False) -> Caller:
         """Return who this is; Unauthenticated, or Throttled when too many log in at once."""
         user = self._users.find(name)
         if app_passwords.is_one(password):
             caller = self._by_app_password(user, password)
         else:
-            caller = self._by_own_password(user, password)
+            caller = self._by_own_password(
+                user, password, self._known if known else self._passwords
+            )
         if caller is None:
             raise Unauthenticated(REFUSED, name=name)
         return caller
 
-    def _by_own_password(self, user: User | None, password: str) -> Caller | None:
-        known = self._passwords.verify(user.password_hash if user else None, password)
-        if not known or user is None:
+    def _by_own_password(
+        self, user: User | None, password: str, passwords: Passwords
+    ) -> Caller | None:
+        is_right = passwords.verify(user.password_hash if user else None, password)
+        if not is_right or user is None:
             return None
         return Caller(name=user.name, groups=user.groups, credential="password")
 

@@ -1,5 +1,7 @@
 """Caller: who asks, with what, and from where."""
 
+import hashlib
+
 import msgspec
 
 from vfs.auth.right import Grant
@@ -25,6 +27,27 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     credential: str = ""
     expires_at: float | None = None
     address: str = ""
+
+    @property
+    def holder(self) -> str:
+        """Whom locks and unfinished uploads belong to.
+
+        A credential with scopes is held apart from its user's others: it may be somebody else who
+        bears it, and scopes say nothing of what these have left behind.
+        """
+        name = self.name or ""
+        if self.scopes is None:
+            return name
+        # An issuer renews its tokens; those of the same scopes go on where the last one ended.
+        is_renewed = self.credential.startswith(("oidc:", "key:", "token:"))
+        bound = _digest(self.scopes) if is_renewed else self.credential
+        # No name holds a newline.
+        return f"{name}\n{bound}"
+
+
+def _digest(grants: tuple[Grant, ...]) -> str:
+    told = [(grant.path, sorted(grant.rights)) for grant in grants]
+    return hashlib.sha256(repr(told).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 ANONYMOUS = Caller()

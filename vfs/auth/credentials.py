@@ -11,6 +11,7 @@ from vfs.auth.errors import Ambiguous, Unauthenticated
 
 # Three parts, the first of which begins as every JSON object does: a token, not a password.
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
+_SECRET = re.compile(r"eyJ[A-Za-z0-9_-]*\.|hga_[a-z2-7]{8}", re.IGNORECASE)
 
 HEADER_MAX_BYTES = 16 * 1024
 """The longest credential that is looked at."""
@@ -56,6 +57,14 @@ def parse(shown: str) -> Credential:
     if _TOKEN.fullmatch(shown):
         return Credential("", shown, is_token=True)
     raise Unauthenticated("the Authorization header is neither Basic nor Bearer")
+
+
+def claimed(name: str) -> str:
+    """Return a name that was refused, for the audit log, or a word for a secret in its place.
+
+    Programs with one field send a token as the name.
+    """
+    return "(a secret)" if _SECRET.search(name) else name
 
 
 def _basic(text: str) -> Credential:

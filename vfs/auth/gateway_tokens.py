@@ -20,8 +20,9 @@ _ID_BYTES = 16
 class GatewayTokens:
     """Issues and verifies tokens whose issuer is ISSUER. Fixed once made.
 
-    A token is good only while its user has an account. That of a share may say by the claim
-    `account` that its maker came from an issuer, and had none here when it was issued.
+    A token is good only while its user has an account, which must be the same: the claim `account`
+    says when it was made, for one of the state store. That of a share may say by this claim that
+    its maker came from an issuer, and had none here when it was issued.
     """
 
     def __init__(
@@ -59,6 +60,9 @@ class GatewayTokens:
             "iat": int(time.time()),
             "exp": int(expires_at),
         }
+        found = self._users.find(user)
+        if found is not None and found.created_at_ns:
+            claims["account"] = found.created_at_ns
         words = tuple(scope)
         if words:
             claims["scope"] = " ".join(words)
@@ -82,7 +86,7 @@ class GatewayTokens:
         if "share" in peeked.claims:
             return self._shared(peeked, ends)
         user = self._users.find(peeked.name)
-        if user is None:
+        if user is None or peeked.claims.get("account", 0) != user.created_at_ns:
             raise _ended(peeked)
         return Caller(
             name=user.name,

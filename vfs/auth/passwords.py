@@ -29,6 +29,8 @@ PASSWORD_MIN_CHARACTERS = 10
 # the transfers. Who waits longer for a turn is told to come again.
 AT_ONCE = 2
 WAIT_SECONDS = 5.0
+# Each that waits holds a thread, and most of those are for who has logged in.
+WAITING_MAX = 24
 
 # The weakest that OWASP lists is 7 MiB with 5 passes; all that it lists have about this product.
 _WEAKEST_MEMORY_KIB = 7168
@@ -94,11 +96,19 @@ def check_new_password(text: str, name: str = "") -> None:
 class Passwords:
     """Verifies passwords, a few at a time.
 
-    `_stranger` is fixed. `_turns` is the semaphore that a verification holds; it guards no data.
+    `_stranger` is fixed. `_turns` is the semaphore that a verification holds, `_places` that which
+    it holds while it waits too; they guard no data.
     """
 
-    def __init__(self, *, at_once: int = AT_ONCE, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        at_once: int = AT_ONCE,
+        waiting: int = WAITING_MAX,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
         self._turns = threading.BoundedSemaphore(at_once)
+        self._places = threading.BoundedSemaphore(at_once + waiting)
         self._wait_seconds = wait_seconds
         self._stranger = _hash_of_nothing()
 
@@ -110,19 +120,27 @@ class Passwords:
         data = _prepared(text)
         if data is None:
             return False
-        if not self._turns.acquire(timeout=self._wait_seconds):
-            raise Throttled(
-                "too many logins at once; try again in a moment",
-                retry_after_seconds=self._wait_seconds,
-                status=503,
-            )
+        if not self._places.acquire(blocking=False):
+            raise self._busy()
         try:
-            _hasher.verify(password_hash or self._stranger, data)
-        except (VerificationError, InvalidHashError, HashingError):
-            return False
+            if not self._turns.acquire(timeout=self._wait_seconds):
+                raise self._busy()
+            try:
+                _hasher.verify(password_hash or self._stranger, data)
+            except (VerificationError, InvalidHashError, HashingError):
+                return False
+            finally:
+                self._turns.release()
         finally:
-            self._turns.release()
+            self._places.release()
         return bool(password_hash)
+
+    def _busy(self) -> Throttled:
+        return Throttled(
+            "too many logins at once; try again in a moment",
+            retry_after_seconds=self._wait_seconds,
+            status=503,
+        )
 
 
 def _prepared(text: str) -> bytes | None:

@@ -25,6 +25,7 @@ Key = tuple[bool, str]
 class Quota:
     """Counts the requests of each user, and of each address for callers without a login.
 
+    What bearers of a user's shares ask for is counted apart from the user's own, all together.
     Every process counts by itself. When a table is full, who was seen longest ago starts anew with
     a whole burst; users and addresses have a table each, so strangers displace no user. What runs
     is counted exactly, and there is never more of it than there are threads.
@@ -103,4 +104,7 @@ class Quota:
 def _key(caller: Caller) -> Key:
     if caller.name is None:
         return False, network_of(caller.address)
+    if caller.credential.startswith("share:"):
+        # Whoever got hold of a link must not use up what its maker may ask for.
+        return True, f"{caller.name}\nshares"
     return True, caller.name

@@ -33,13 +33,15 @@ def parse(words: Iterable[str], base: str = paths.ROOT) -> tuple[Grant, ...] | N
     """Return what `words` allow, their paths taken from `base`; None when none is about a path.
 
     A word that is about paths but cannot be understood grants nothing, and still bounds: one
-    without a path, one with "..", an unknown `storage.` verb. So do those after SCOPES_MAX.
+    without a path, one with "..", an unknown `storage.` verb, one in capitals. So do
+    those after SCOPES_MAX.
     """
     found: dict[str, frozenset[Right]] = {}
     count = 0
     for word in words:
         verb, _, written = word.partition(":")
-        if verb not in _RIGHTS and not verb.casefold().startswith("storage."):
+        folded = verb.casefold()
+        if folded not in _RIGHTS and not folded.startswith("storage."):
             continue
         count += 1
         path = _path(written, base)

@@ -85,24 +85,26 @@ class Throttle:
         self._names: Recent[str, _Count] = Recent(most)
         self._known: Recent[Pair, float] = Recent(most)
 
-    def check(self, address: str, name: str) -> None:
+    def check(self, address: str, name: str) -> bool:
         """Raise Throttled when a try to log in as `name` from `address` has to wait.
+
+        Returns whether `name` has logged in from there lately.
 
         Call it before anything is verified or looked up, and for names that do not exist too, so
         that the answer tells nothing about them.
         """
-        pair, now = _pair(address, name), self._now()
+        key, now = pair(address, name), self._now()
         with self._lock:
-            known = self._is_known(pair, now)
-            bounds = [(_live(self._pairs, pair, now), self._free_tries(pair, now, known=known))]
+            known = self._is_known(key, now)
+            bounds = [(_live(self._pairs, key, now), self._free_tries(key, now, known=known))]
             if not known:
-                bounds.append((_live(self._addresses, pair[0], now), ADDRESS_TRIES_MAX))
+                bounds.append((_live(self._addresses, key[0], now), ADDRESS_TRIES_MAX))
             waiting = [(count, free) for count, free in bounds if count and count.failures >= free]
             wait = max((count.until - now for count, _ in waiting), default=0.0)
             if wait <= 0:
                 for count, free in waiting:
                     count.until = now + _wait(count.failures, free)
-                return
+                return known
         raise Throttled(
             f"Too many logins failed from this address. Try again in {math.ceil(wait)} s.",
             retry_after_seconds=wait,
@@ -110,39 +112,40 @@ class Throttle:
 
     def failed(self, address: str, name: str) -> None:
         """Count a login that was verified and is wrong."""
-        pair, now = _pair(address, name), self._now()
+        key, now = pair(address, name), self._now()
         with self._lock:
-            known = self._is_known(pair, now)
-            tries = _add(self._pairs, pair, now, self._free_tries(pair, now, known=known))
+            known = self._is_known(key, now)
+            tries = _add(self._pairs, key, now, self._free_tries(key, now, known=known))
             # A program that goes on with one wrong password must not count against all others
             # behind its address.
             if tries <= FREE_TRIES_MAX:
-                _add(self._addresses, pair[0], now, ADDRESS_TRIES_MAX)
-            _add(self._names, pair[1], now, ATTACKED_LIMIT)
+                _add(self._addresses, key[0], now, ADDRESS_TRIES_MAX)
+            _add(self._names, key[1], now, ATTACKED_LIMIT)
 
     def succeeded(self, address: str, name: str) -> None:
         """Count a right login: `address` is known for `name`, which has a free try there again.
 
         It changes nothing for other names, or an attacker's own account would set them free.
         """
-        pair, now = _pair(address, name), self._now()
+        key, now = pair(address, name), self._now()
         with self._lock:
-            self._known.put(pair, now + KNOWN_SECONDS)
-            count = self._pairs.get(pair)
+            self._known.put(key, now + KNOWN_SECONDS)
+            count = self._pairs.get(key)
             if count is not None:
                 count.failures = min(count.failures, FREE_TRIES_MAX - 1)
 
-    def _is_known(self, pair: Pair, now: float) -> bool:
-        until = self._known.get(pair)
+    def _is_known(self, key: Pair, now: float) -> bool:
+        until = self._known.get(key)
         return until is not None and now < until
 
-    def _free_tries(self, pair: Pair, now: float, *, known: bool) -> int:
-        count = _live(self._names, pair[1], now)
+    def _free_tries(self, key: Pair, now: float, *, known: bool) -> int:
+        count = _live(self._names, key[1], now)
         attacked = count is not None and count.failures >= ATTACKED_LIMIT
         return FREE_TRIES_ATTACKED_MAX if attacked and not known else FREE_TRIES_MAX
 
 
-def _pair(address: str, name: str) -> Pair:
+def pair(address: str, name: str) -> Pair:
+    """Return what is counted of a try: the network that it comes from, and the name."""
     return network_of(address), name[:_NAME_CHARACTERS]
 
 

@@ -52,13 +52,17 @@ def check_group(text: str) -> str:
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """One user. `password_hash` is "" for one who has no password, `email` "" for none."""
+    """One user. `password_hash` is "" for one who has no password, `email` "" for none.
+
+    `created_at_ns` is 0 for one of the configuration.
+    """
 
     name: str
     password_hash: str = ""
     email: str = ""
     groups: frozenset[str] = frozenset()
     public_keys: tuple[str, ...] = ()
+    created_at_ns: int = 0
 
 
 class Users:
@@ -110,4 +114,5 @@ def _user(record: UserRecord) -> User:
         email=record.email,
         groups=frozenset(record.groups),
         public_keys=record.public_keys,
+        created_at_ns=record.created_at_ns,
     )

@@ -96,6 +96,61 @@ def passwd(*, name: str, config: Path | None, state_dir: Path | None) -> None:
     click.echo(f"The password of {name!r} was changed.")
 
 
+@user.command()
+@click.argument("name")
+@click.option("--group", "groups", metavar="GROUP", multiple=True, help="In this group, instead.")
+@click.option("--no-groups", is_flag=True, help="In no group.")
+@click.option("--email", metavar="ADDRESS", help="Second name in tokens; '' for none.")
+@click.option(
+    "--key", "keys", metavar="FILE", type=_PATH, multiple=True, help="Public key, instead."
+)
+@click.option("--no-keys", is_flag=True, help="Without any key.")
+@state_options
+def change(
+    *,
+    name: str,
+    groups: tuple[str, ...],
+    no_groups: bool,
+    email: str | None,
+    keys: tuple[Path, ...],
+    no_keys: bool,
+    config: Path | None,
+    state_dir: Path | None,
+) -> None:
+    """Change a user's groups, e-mail address or keys.
+
+    The groups that are given replace all that there were, and so do the keys. What is not given
+    stays, as do password, app passwords and shares. Running gateways know it within seconds.
+    """
+    from vfs.auth.users import check_email, check_group, check_name
+    from vfs.commands.opening import opened
+    from vfs.state.errors import NoSuchAccount
+
+    name = checked(check_name, name)
+    for option, given, none in (("group", groups, no_groups), ("key", keys, no_keys)):
+        if given and none:
+            raise click.UsageError(f"--{option} and --no-{option}s contradict each other; keep one")
+    if not (groups or no_groups or keys or no_keys) and email is None:
+        raise click.UsageError("nothing is to be changed; give --group, --email or --key")
+    listed = tuple(dict.fromkeys(checked(check_group, group) for group in groups))
+    address = checked(check_email, email) if email else email
+    public = tuple(map(_key, keys))
+    with opened(config, state_dir) as gateway:
+        gateway.refuse_configured(name)
+        _check_alone(gateway, address or "", but=name)
+        try:
+            gateway.store.change_user(
+                name,
+                email=address,
+                groups=listed if groups or no_groups else None,
+                public_keys=public if keys or no_keys else None,
+            )
+        except NoSuchAccount as error:
+            raise _nobody(name) from error
+        gateway.note("user changed", user=name)
+    click.echo(f"User {name!r} was changed.")
+
+
 class Account(msgspec.Struct, frozen=True):
     """A user, as it is listed."""
 
@@ -206,11 +261,12 @@ def _key(file: Path) -> str:
         raise click.UsageError(f"--key '{file}': {error}") from error
 
 
-def _check_alone(gateway: "Opened", email: str) -> None:
-    """Refuse an address that somebody has: it would name neither."""
+def _check_alone(gateway: "Opened", email: str, *, but: str = "") -> None:
+    """Refuse an address that somebody, `but` one, has: it would name neither."""
     if not email:
         return
-    addresses = {other.email: other.name for other in gateway.store.users()}
+    others = [other for other in gateway.store.users() if other.name != but]
+    addresses = {other.email: other.name for other in others}
     addresses |= {other.email.lower(): other.name for other in gateway.configured.values()}
     if email in addresses:
         raise click.UsageError(f"--email {email} is the address of user {addresses[email]!r}")

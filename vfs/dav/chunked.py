@@ -258,7 +258,7 @@ def _place(request: Request) -> _Place:
     if len(names) > 2:
         raise BadRequest(404, "An upload holds parts and no folders.")
     upload, member = (*names, "")[:2]
-    return _Place(request.caller.name or "", request.target.user, upload, member)
+    return _Place(request.caller.holder, request.target.user, upload, member)
 
 
 def _number(name: str, size: int) -> int:

@@ -44,7 +44,7 @@ class Locked(Denied):
 
 def principal(request: Request) -> str:
     """Return the name that locks are held under."""
-    return request.caller.name or ""
+    return request.caller.holder
 
 
 class Locks:

@@ -68,7 +68,7 @@ class FileSlice:
 class Answer:
     """One response. Used by one thread; made before its request is known to be sound.
 
-    `sent` counts the bytes that went out, head and framing included.
+    `sent` counts the bytes of the body that went out, without their framing.
     """
 
     def __init__(self, line: Line) -> None:
@@ -147,7 +147,7 @@ class Answer:
         if not self._started:
             self._begin(b"")
         if self._chunked:
-            self._send(b"0\r\n\r\n")
+            self._send(b"0\r\n\r\n", b"")
         if self._left:
             # Fewer bytes than promised: the peer must not take them for the whole.
             self.keep = False
@@ -163,12 +163,14 @@ class Answer:
         if not self._started:
             self._begin(data)
         else:
-            self._send(self._framed(data))
+            self._send(b"", data)
 
-    def _send(self, data: bytes) -> None:
-        self._line.send(data)
-        self.sent += len(data)
-        self._pace.add(len(data))
+    def _send(self, frame: bytes, data: bytes) -> None:
+        """Send some of the body, behind what belongs to the protocol alone."""
+        framed = self._framed(data) if data else data
+        self._line.send(frame + framed if frame else framed)
+        self.sent += len(data) if self._chunked else len(framed)
+        self._pace.add(len(frame) + len(framed))
 
     def _framed(self, data: bytes) -> bytes:
         if self._chunked:
@@ -216,7 +218,7 @@ class Answer:
             raise ValueError("a header holds a line break")
         packet = text.encode("latin-1")
         self._started = True
-        self._send(packet + self._framed(data) if data else packet)
+        self._send(packet, data)
 
     def _send_file(self, part: FileSlice) -> None:
         if self._is_bodiless():

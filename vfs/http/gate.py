@@ -10,6 +10,7 @@ from typing import Any
 
 from providers.errors import StorageError
 from providers.names import RESERVED_PREFIX
+from vfs.auth import credentials
 from vfs.auth.caller import Caller
 from vfs.auth.errors import AuthError, Unauthenticated
 from vfs.http import refusals
@@ -19,6 +20,7 @@ from vfs.http.environ import TARGET_KEY
 from vfs.http.forwarded import Client, Network, resolve
 from vfs.http.line import PeerLost
 from vfs.http.request import Request, Response, header_map, text_response
+from vfs.http.target import without_secrets
 from vfs.http.visit import FINISH_KEY, Quota, Visit
 from vfs.state.errors import StateError
 
@@ -131,7 +133,7 @@ class Gate:
             request = Request(environ, headers, caller, (base, self._public))
             if page is None:
                 visit.path = request.path
-            visit.destination = headers.get("destination", "")
+            visit.destination = without_secrets(headers.get("destination", ""))
             prefix = request.prefix
             return _primed(handler(request))
         except BadRequest as error:
@@ -139,7 +141,7 @@ class Gate:
         except AuthError as error:
             if isinstance(error, Unauthenticated):
                 visit.caller = Caller(credential="refused", address=visit.address)
-                visit.claimed = error.name
+                visit.claimed = credentials.claimed(error.name)
             return refusals.unknown(error, self._challenges())
         except StorageError as error:
             return refusals.failed(error, visit.caller, self._challenges())

@@ -23,6 +23,7 @@ _ALIAS = re.compile(
     re.DOTALL,
 )
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
+_USERINFO = re.compile(r"([^/]*//)?[^/]*@")
 _AUTHORITY = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~-]{1,253})(?::(?P<port>[0-9]{0,5}))?"
 )
@@ -102,6 +103,13 @@ def parse_destination(value: str, origins: Collection[str]) -> Target:
             403, "Destination lies among the uploads, which take parts by PUT; name a file."
         )
     return target
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL for the audit log: without user, password and query, where a token may stand."""
+    place, mark, _ = url.partition("?")
+    found = _USERINFO.match(place)
+    return (place if found is None else (found[1] or "") + place[found.end() :]) + mark
 
 
 def origin(scheme: str, authority: str) -> str:

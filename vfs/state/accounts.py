@@ -9,6 +9,7 @@ something of its kind is added. Names and texts beyond `limits` are Invalid or T
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import msgspec
 
@@ -95,6 +96,17 @@ class AccountStore(ABC):
     @abstractmethod
     def set_password(self, name: str, password_hash: str) -> None:
         """Change the hash alone, "" for no password; NoSuchAccount."""
+
+    @abstractmethod
+    def change_user(
+        self,
+        name: str,
+        *,
+        email: str | None = None,
+        groups: Sequence[str] | None = None,
+        public_keys: Sequence[str] | None = None,
+    ) -> None:
+        """Replace what is given and leave the rest; NoSuchAccount."""
 
     @abstractmethod
     def user(self, name: str) -> UserRecord | None:

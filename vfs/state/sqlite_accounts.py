@@ -61,6 +61,32 @@ class SqliteAccounts(StateStore):
             if done.rowcount == 0:
                 raise NoSuchAccount(f"no user {name!r}")
 
+    def change_user(
+        self,
+        name: str,
+        *,
+        email: str | None = None,
+        groups: Sequence[str] | None = None,
+        public_keys: Sequence[str] | None = None,
+    ) -> None:
+        given = (
+            None if email is None else keys.encode(email),
+            None if groups is None else packed(groups),
+            None if public_keys is None else packed(public_keys),
+        )
+        limits.check_user(sum(len(each) for each in given if each is not None))
+        with changing(self._lend) as connection:
+            row = connection.execute(_ACCOUNT + "WHERE name = ?", (keys.encode(name),)).fetchone()
+            if row is None:
+                raise NoSuchAccount(f"no user {name!r}")
+            key, password_hash, *before, _ = row
+            after = [old if new is None else new for old, new in zip(before, given, strict=True)]
+            limits.check_user(sum(map(len, (key, password_hash, *after))))
+            connection.execute(
+                "UPDATE account SET email = ?, groups = ?, public_keys = ? WHERE name = ?",
+                (*after, key),
+            )
+
     def user(self, name: str) -> UserRecord | None:
         with self._lend.read() as connection:
             row = connection.execute(_ACCOUNT + "WHERE name = ?", (keys.encode(name),)).fetchone()

@@ -13,6 +13,8 @@ class Curl(Stateless):
         argv: list[str | Path] = [find("curl"), "--silent", "--show-error", "--fail", *options]
         if self.target.user:
             argv += ["--user", f"{self.target.user}:{self.target.password}"]
+        if self.target.token:
+            argv += ["--oauth2-bearer", self.target.token]
         if self.target.ca:
             argv += ["--cacert", self.target.ca]
         return run([*argv, self.target.url + quote(name)])

@@ -17,6 +17,8 @@ class Davix(Stateless):
             # It does not answer a Basic challenge; a header of ours it sends.
             token = base64.b64encode(f"{self.target.user}:{self.target.password}".encode())
             argv += ["-H", f"Authorization: Basic {token.decode()}"]
+        if self.target.token:
+            argv += ["-H", f"Authorization: Bearer {self.target.token}"]
         if self.target.ca:
             argv += ["--capath", self.target.ca.parent]
         return run([*argv, *arguments], accept=accept)

@@ -21,6 +21,8 @@ class Gfal2(Stateless):
         """Run one gfal command."""
         # The bindings belong to Debian's Python, which need not be the first on the PATH.
         environment = {"GFAL_PYTHONBIN": "/usr/bin/python3"}
+        if self.target.token:
+            environment["BEARER_TOKEN"] = self.target.token
         if self.target.ca:
             environment["X509_CERT_DIR"] = str(self.target.ca.parent)
         return run(

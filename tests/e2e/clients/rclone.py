@@ -27,6 +27,8 @@ class Rclone(Stateless):
                 "RCLONE_CONFIG_HG_USER": target.user,
                 "RCLONE_CONFIG_HG_PASS": secret,
             }
+        if target.token:
+            self._environment["RCLONE_CONFIG_HG_BEARER_TOKEN"] = target.token
         if target.ca:
             self._environment["RCLONE_CA_CERT"] = str(target.ca)
 

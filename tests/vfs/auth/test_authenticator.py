@@ -1,12 +1,16 @@
 """Who asks is found out once for each credential, and guessing is slowed down."""
 
 import base64
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from vfs.auth.authenticator import CHALLENGES, Authenticator
 from vfs.auth.caller import Caller
 from vfs.auth.errors import Throttled, Unauthenticated
+from vfs.auth.remembered import Remembered
+from vfs.auth.throttle import FREE_TRIES_MAX, Throttle
 
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2ln"
 
@@ -33,7 +37,7 @@ class Desk:
     def _close(self) -> None:
         self.closed += 1
 
-    def _password(self, name: str, password: str) -> Caller:
+    def _password(self, name: str, password: str, *, known: bool = False) -> Caller:
         self.calls.append(("password", name))
         if password != "right":
             raise Unauthenticated("wrong name or password", name=name)
@@ -51,9 +55,10 @@ class Desk:
     def put(self, shown: str, caller: Caller, *, epoch: int) -> None:
         self.known[shown] = caller
 
-    def check(self, address: str, name: str) -> None:
+    def check(self, address: str, name: str) -> bool:
         if self.refuses_all:
             raise Throttled("later", retry_after_seconds=3)
+        return False
 
     def failed(self, address: str, name: str) -> None:
         self.calls.append(("failed", address, name))
@@ -136,3 +141,38 @@ def test_without_accounts_nobody_is_asked_and_nobody_is_named() -> None:
     with pytest.raises(Unauthenticated):
         authenticator.caller({"authorization": _basic("alice", "wrong")}, "a")
     assert desk.closed == before + 1
+
+
+def test_tries_at_the_same_moment_are_counted_like_others() -> None:
+    """Of thirty wrong ones at once just the free ones are verified; of right ones, one."""
+    verified: list[str] = []
+
+    def verify(name: str, password: str, *, known: bool = False) -> Caller:
+        verified.append(password)
+        time.sleep(0.01)
+        if password != "right":
+            raise Unauthenticated("wrong name or password")
+        return Caller(name=name)
+
+    def status(shown: str) -> int:
+        try:
+            authenticator.caller({"authorization": shown}, "192.0.2.1")
+        except Unauthenticated:
+            return 401
+        except Throttled as error:
+            return error.status
+        return 200
+
+    authenticator = Authenticator(
+        memory=Remembered(300, lambda: 1),
+        brake=Throttle(),
+        password=verify,
+        token=lambda _: Caller(name="nobody"),
+        has_accounts=lambda: True,
+    )
+    with ThreadPoolExecutor(30) as threads:
+        right = list(threads.map(status, [_basic("alice", "right")] * 30))
+        assert (right, verified) == ([200] * 30, ["right"])
+        wrong = list(threads.map(status, [_basic("bob", f"wrong {n}") for n in range(30)]))
+    assert sorted(wrong) == [401] * FREE_TRIES_MAX + [429] * (30 - FREE_TRIES_MAX)
+    assert len(verified) == 1 + FREE_TRIES_MAX

@@ -8,7 +8,7 @@ import pytest
 from vfs.auth import app_passwords
 from vfs.auth.basic import Basic
 from vfs.auth.caller import Caller
-from vfs.auth.errors import Unauthenticated
+from vfs.auth.errors import Throttled, Unauthenticated
 from vfs.auth.passwords import Passwords, hash_password
 from vfs.auth.right import Grant, Right
 from vfs.auth.users import User, Users
@@ -153,3 +153,14 @@ def test_a_label_can_be_read() -> None:
     for wrong in ("", " phone", "x" * 65, "a\nb", "\ud800"):
         with pytest.raises(ValueError, match="cannot be a label"):
             app_passwords.check_label(wrong)
+
+
+def test_who_logged_in_there_before_does_not_wait_for_strangers(
+    store: StateStore, hashed: str
+) -> None:
+    ann = User(name="ann", password_hash=hashed)
+    full = Passwords(at_once=1, waiting=-1)
+    basic = Basic(Users([ann], store), full, store, known=Passwords())
+    assert basic.verify("ann", PASSWORD, known=True).name == "ann"
+    with pytest.raises(Throttled):
+        basic.verify("ann", PASSWORD)

@@ -80,3 +80,9 @@ def test_two_headers_must_hold_one_credential() -> None:
         assert credentials.raw(headers) == f"Bearer {TOKEN}"
     with pytest.raises(Ambiguous):
         credentials.raw({"authorization": _basic("a:b"), "x-access-token": TOKEN})
+
+
+@pytest.mark.parametrize("name", ["eyJhbGciOiJFUzI1NiJ9.eyJz", "xeyJh.a", "hga_abcdefgh234"])
+def test_a_secret_in_the_place_of_a_name_is_not_written_down(name: str) -> None:
+    assert credentials.claimed(name) == "(a secret)"
+    assert credentials.claimed("alice") == "alice"

@@ -201,3 +201,19 @@ def test_a_share_of_somebody_from_an_issuer_needs_no_account(gateway: Gateway) -
     assert (caller.name, caller.groups) == ("iam:carol", frozenset({"wlcg"}))
     gateway.store.remove_share("iam:carol-0")
     assert "no longer there" in gateway.refused(token)
+
+
+def test_a_token_is_no_good_for_another_bearer_of_the_name(gateway: Gateway) -> None:
+    """Who is added under the name of somebody removed, there or here, has nothing from before."""
+    old = gateway.tokens.issue("ann", expires_at=gateway.end)
+    configured = gateway.tokens.issue("bob", expires_at=gateway.end)
+    for name in ("ann", "bob"):
+        if name == "ann":
+            gateway.store.remove_user(name)
+        gateway.store.put_user(UserRecord(name=name))
+    assert gateway.verify(gateway.tokens.issue("ann", expires_at=gateway.end)).name == "ann"
+    assert "no longer there" in gateway.refused(old)
+    assert gateway.verify(configured).name == "bob"
+    key = GatewayKey(gateway.store, Vault(MASTER))
+    gateway.tokens = GatewayTokens(gateway.store, key, Users((), gateway.store), AUDIENCE)
+    assert "no longer there" in gateway.refused(configured)

@@ -192,3 +192,32 @@ def test_few_verify_at_once_and_who_waits_too_long_is_told_so(
     for thread in threads:
         thread.join()
     assert verifier.verify(hashed, TEXT)
+
+
+def test_few_wait_and_one_more_is_turned_away_at_once(
+    hashed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of logins holds a bounded number of the threads that serve everybody."""
+    go_on = threading.Event()
+
+    def slow(password_hash: str, text: bytes) -> bool:
+        return go_on.wait(10)
+
+    verifier = Passwords(wait_seconds=10)
+    monkeypatch.setattr(passwords, "_hasher", type("Slow", (), {"verify": staticmethod(slow)}))
+    count = passwords.AT_ONCE + passwords.WAITING_MAX
+    threads = [threading.Thread(target=verifier.verify, args=(hashed, TEXT)) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + 10
+    while verifier._places._value:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    began = time.monotonic()
+    with pytest.raises(Throttled):
+        verifier.verify(hashed, TEXT)
+    assert time.monotonic() - began < 1
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert verifier.verify(hashed, TEXT)

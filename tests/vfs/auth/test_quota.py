@@ -176,3 +176,13 @@ def test_without_limits_it_costs_nothing(capsys: pytest.CaptureFixture[str]) -> 
         print(f"\nquota: {took[0]:.2f} us without limits, {took[1]:.2f} us with both")
     assert took[0] < 2
     assert took[1] < 20
+
+
+def test_bearers_of_shares_use_up_nothing_of_their_maker() -> None:
+    """Nor has a maker more by making more shares."""
+    one, two = (Caller(name="alice", credential=f"share:{number}") for number in range(2))
+    quota = limited(Clock(), rate=1, at_once=1)
+    while passes(quota, one):
+        pass
+    assert not passes(quota, two)
+    assert passes(quota, ALICE)

@@ -6,7 +6,7 @@ import pytest
 
 from providers.errors import Denied
 from vfs.auth.caller import ANONYMOUS, Caller
-from vfs.auth.right import Right
+from vfs.auth.right import Grant, Right
 from vfs.auth.rights import Rights, Rule
 
 ALICE = Caller(name="alice", groups=frozenset({"lofar"}))
@@ -61,3 +61,15 @@ def test_check_names_the_caller_and_the_right() -> None:
         _rights("user:alice").check(BOB, "/a", Right.MODIFY, Right.CREATE)
     with pytest.raises(Denied, match="a caller without a login"):
         _rights("user:alice").check(ANONYMOUS, "/a", Right.READ)
+
+
+def test_what_a_narrowed_credential_holds_is_its_own() -> None:
+    """Two tokens with the same scopes are one holder, as a token and its renewal are."""
+    bound = (Grant("/a", frozenset({Right.MODIFY})),)
+    full = Caller(name="ann", credential="password")
+    share = Caller(name="ann", credential="share:1", scopes=bound)
+    token = Caller(name="ann", credential="token:1", scopes=bound)
+    renewed = Caller(name="ann", credential="token:2", scopes=bound)
+    wider = Caller(name="ann", credential="token:3", scopes=(*bound, Grant("/b", frozenset())))
+    assert (full.holder, ANONYMOUS.holder, renewed.holder) == ("ann", "", token.holder)
+    assert len({caller.holder for caller in (full, share, token, wider)}) == 4

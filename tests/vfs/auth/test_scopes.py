@@ -130,3 +130,8 @@ def test_words_say_what_was_parsed(scopes: list[tuple[str, str]]) -> None:
 
 def test_words_never_say_more() -> None:
     assert words([Grant("/a", frozenset({Right.LIST, Right.SHARE, Right.LOCK}))]) == ()
+
+
+@pytest.mark.parametrize("word", ["READ:/a", "Write:/a", "Storage.Read:/a"])
+def test_a_scope_in_other_letters_bounds_and_grants_nothing(word: str) -> None:
+    assert parse([word]) == ()

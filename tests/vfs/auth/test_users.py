@@ -17,7 +17,9 @@ def test_the_configuration_wins(store: StateStore) -> None:
     assert users.find("ann") == ANN
     assert users.find_by_email("other@example.org") is None
     bob = users.find("bob")
-    assert bob == User(name="bob", email="bob@example.org", groups=frozenset({"ska"}))
+    assert bob is not None
+    assert (bob.name, bob.email, bob.groups) == ("bob", "bob@example.org", frozenset({"ska"}))
+    assert bob.created_at_ns
     assert users.find("Ann") is None
 
 

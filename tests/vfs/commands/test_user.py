@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vfs.auth.passwords import Passwords, check_hash
 from vfs.commands.user import Account
+from vfs.state.accounts import ShareRecord, UserRecord
 from vfs.state.base import StateStore
 from vfs.state.sqlite import STATE_FILE, SqliteStore
 
@@ -73,6 +74,52 @@ def test_a_user_is_added_changed_listed_and_removed(headgate: "Command") -> None
     assert headgate.run("user", "list", "--json", *STATE).stdout == "[]\n"
 
 
+def test_a_change_replaces_what_is_given_and_keeps_the_rest(headgate: "Command") -> None:
+    """Password, app passwords and shares stay; the audit log has it."""
+    keys = [
+        write_key(headgate.folder / f"{name}.pem", ec.generate_private_key(ec.SECP256R1()))
+        for name in ("old", "new")
+    ]
+    add = ("user", "add", "ann", "--group", "a", "--group", "b", "--key", keys[0])
+    assert headgate.run(*add, *STATE, given=PASSWORD).returncode == 0
+    assert headgate.run("app-password", "add", "ann", "phone", *STATE).returncode == 0
+    with stored(headgate.folder) as store:
+        share = ShareRecord(id="s", maker="ann", scopes=(), expires_at_ns=time.time_ns() + 10**12)
+        store.add_share(share)
+        before = store.user("ann")
+        assert before is not None
+
+    def change(*options: str | Path) -> UserRecord:
+        done = headgate.run("user", "change", "ann", *options, *STATE)
+        assert (done.stdout, done.stderr) == ("User 'ann' was changed.\n", "")
+        with stored(headgate.folder) as store:
+            found = store.user("ann")
+            assert found is not None
+            assert [record.label for record in store.app_passwords("ann")] == ["phone"]
+            assert [record.id for record in store.shares("ann")] == ["s"]
+        return found
+
+    now = msgspec.structs.replace(before, groups=("c", "d"), email="ann@x.org")
+    assert change("--group", "c", "--group", "d", "--group", "c", "--email", "Ann@x.org") == now
+    assert change("--email", "ann@x.org") == now
+    now = msgspec.structs.replace(now, public_keys=(keys[1].read_text(),))
+    assert change("--key", keys[1]) == now
+    assert change("--no-groups", "--no-keys", "--email", "") == msgspec.structs.replace(
+        now, groups=(), public_keys=(), email=""
+    )
+    lines = (headgate.folder / "state" / "audit.jsonl").read_text().splitlines()
+    noted = [json.loads(line) for line in lines]
+    assert [line["user"] for line in noted if line["action"] == "user changed"] == ["ann"] * 4
+
+
+def test_an_address_is_taken_from_nobody_by_a_change(headgate: "Command") -> None:
+    for name in ("ann", "bob"):
+        email = ("--email", f"{name}@x.org")
+        assert headgate.run("user", "add", name, "--no-password", *email, *STATE).returncode == 0
+    told = headgate.refused("user", "change", "ann", "--email", "BOB@x.org", *STATE)
+    assert "--email bob@x.org is the address of user 'bob'" in told
+
+
 def test_one_without_a_password_has_none(headgate: "Command") -> None:
     assert headgate.run("user", "add", "job", "--no-password", *STATE).returncode == 0
     (account,) = json.loads(headgate.run("user", "list", "--json", *STATE).stdout)
@@ -112,6 +159,11 @@ def test_a_hash_for_the_configuration_fits_the_password(headgate: "Command") -> 
         (("add", "ann", "--email", "BOB@x.org"), PASSWORD, "is the address of user 'bob'"),
         (("passwd", "ann"), PASSWORD, "there is no user 'ann'; see: headgate user list"),
         (("remove", "ann"), "", "there is no user 'ann'; see: headgate user list"),
+        (("change", "ann", "--no-keys"), "", "there is no user 'ann'; see: headgate user list"),
+        (("change", "bob"), "", "nothing is to be changed; give --group, --email or --key"),
+        (("change", "bob", "--group", "g", "--no-groups"), "", "--group and --no-groups contrad"),
+        (("change", "bob", "--key", "weak.pem"), "", "--key 'weak.pem': it is an RSA key of"),
+        (("change", "bob", "--email", "bob"), "", "'bob' is no e-mail address"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_changes_nothing(
@@ -155,7 +207,13 @@ def with_ann(headgate: "Command") -> tuple[str, Path]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("add", "ann", "--no-password"), ("passwd", "ann"), ("remove", "ann")]
+    "arguments",
+    [
+        ("add", "ann", "--no-password"),
+        ("passwd", "ann"),
+        ("change", "ann", "--no-groups"),
+        ("remove", "ann"),
+    ],
 )
 def test_a_user_of_the_configuration_is_changed_there(
     headgate: "Command", with_ann: tuple[str, Path], arguments: tuple[str, ...]

@@ -14,6 +14,7 @@ from vfs.http.target import (
     parse_destination,
     parse_target,
     quote,
+    without_secrets,
 )
 
 OWN = {"https://data.example.org", "http://[::1]:8080"}
@@ -256,3 +257,20 @@ def test_addresses_of_nextcloud(
             parse_destination(raw, ())
     else:
         assert parse_destination(raw, ()).path == path
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://share:tok@gw/a", "http://gw/a"),
+        ("http://a:b@c@gw/a", "http://gw/a"),
+        ("//share:tok@gw/a", "//gw/a"),
+        ("share:tok@gw", "gw"),
+        ("/a?token=tok", "/a?"),
+        ("/a//b@c", "/a//b@c"),
+        ("http://gw/a@b", "http://gw/a@b"),
+        ("", ""),
+    ],
+)
+def test_what_may_be_secret_in_a_url_is_left_out_of_logs(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown

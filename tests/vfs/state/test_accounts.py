@@ -189,6 +189,7 @@ def changes(expires_at_ns: int) -> list[Callable[[StateStore], None]]:
     return [
         lambda store: store.put_user(ANN),
         lambda store: store.set_password("ann", "x"),
+        lambda store: store.change_user("ann", groups=("x",)),
         lambda store: store.add_app_password(app("phone")),
         lambda store: store.remove_app_password("ann", "phone"),
         lambda store: store.add_share(share("s", expires_at_ns)),
@@ -287,6 +288,7 @@ def test_everything_is_bounded(
         (lambda store: store.put_user(UserRecord(name="a", groups=("\udcff",))), Invalid),
         (lambda store: store.put_user(UserRecord(name="a", groups=("x" * 65_536,))), TooLarge),
         (lambda store: store.set_password("ann", "x" * 65_537), TooLarge),
+        (lambda store: store.change_user("ann", groups=("x" * 65_537,)), TooLarge),
         (lambda store: store.add_app_password(app("")), Invalid),
         (lambda store: store.add_app_password(app("a", expires_at_ns=-1)), Invalid),
         (lambda store: store.add_app_password(app("a", expires_at_ns=2**63)), Invalid),

@@ -51,6 +51,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     mtime_ns: int
     version: str
     media_type: str | None = None
+    stale_seconds: float = 0.0
+    """For how long this is out of date: set when the store is down and a cache stands in for it."""
 
     @property
     def is_folder(self) -> bool:
@@ -92,7 +94,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     checksums: frozenset[str] = frozenset()
     """Algorithms that the store computes by itself or keeps: names of hashlib, or adler32."""
     descriptors: bool = False
-    """Reader.fileno gives a real descriptor."""
+    """Reader.fileno always gives a real descriptor; false: sometimes, or never."""
     exclusive_create: bool = False
     """overwrite=False is decided atomically at commit, whoever else writes."""
     conditional_create: bool = False
@@ -134,13 +136,16 @@ class Reader(ABC):
     def fileno(self) -> int | None:
         """Return a descriptor whose offsets are those of the file, or None.
 
-        It stays the reader's: do not close it, do not seek it. Who sends from it calls `check`
-        after each block.
+        It stays the reader's: do not close it, do not seek it, take nothing behind `entry.size`.
+        Who sends from it calls `check` after each block.
         """
         return None
 
-    def check(self) -> None:
-        """Raise Changed when what stands behind `fileno` is no longer the pinned version."""
+    def check(self, sent: int = 0) -> None:
+        """Raise Changed when what stands behind `fileno` is no longer the pinned version.
+
+        `sent` says how many bytes left from there since the last call.
+        """
 
     def __enter__(self) -> Self:
         return self
@@ -214,6 +219,8 @@ class Provider(ABC):
 
     name: ClassVar[str]
     options: ClassVar[type[Options]]
+    remote: ClassVar[bool] = False
+    """Whether the store is reached over a network, so that it is cached unless told otherwise."""
     capabilities: Capabilities
 
     @abstractmethod
@@ -305,6 +312,12 @@ class Provider(ABC):
     def set_xattrs(self, path: str, changes: Mapping[str, bytes | None]) -> None:
         """Set attributes in order, removing those whose value is None; stop at a refusal."""
         raise Unsupported(path, detail="this store has no extended attributes")
+
+    def refresh(self, path: str) -> None:
+        """Believe nothing that was remembered of `path`; ask the store anew.
+
+        Only a cache remembers anything. Raises Unavailable when the store cannot be asked.
+        """
 
     def sweep(self, *, older_than_seconds: float) -> int:
         """Remove temporaries that no living writer owns; return how many there were."""

@@ -51,7 +51,7 @@ class Pinned(Reader):
     def fileno(self) -> int | None:
         return self._fd()
 
-    def check(self) -> None:
+    def check(self, sent: int = 0) -> None:
         status = os.fstat(self._fd())
         if (status.st_size, status.st_mtime_ns) != self._pinned:
             raise Changed(self._path, detail="it was written in place while it was read")

@@ -28,7 +28,7 @@ _CHANGES = frozenset(
         "sweep",
     }
 )
-_READS = frozenset({"stat", "scandir", "open", "health", "checksum", "usage", "xattrs"})
+_READS = frozenset({"stat", "scandir", "open", "health", "checksum", "usage", "xattrs", "refresh"})
 # What happens inside a listing, a reader and a writer.
 _STEPS = frozenset({"entry", "read_at", "write", "write_at", "truncate", "commit"})
 
@@ -128,6 +128,10 @@ class Wrapper(Provider):
     def set_xattrs(self, path: str, changes: Mapping[str, bytes | None]) -> None:
         self._before("set_xattrs")
         self.inner.set_xattrs(self._inside(path), changes)
+
+    def refresh(self, path: str) -> None:
+        self._before("refresh")
+        self.inner.refresh(self._inside(path))
 
     def sweep(self, *, older_than_seconds: float) -> int:
         self._before("sweep")

@@ -17,7 +17,7 @@ from vfs.auth.shares import Shares
 from vfs.auth.stored_secrets import StoredSecrets
 from vfs.auth.vault import Vault, VaultError
 from vfs.binding import bind, stamps, vault_of
-from vfs.config import Config, ServerConfig, StoreConfig
+from vfs.config import Config, MountConfig, ServerConfig, StoreConfig
 from vfs.dav.door import handlers
 from vfs.dav.parts import Parts
 from vfs.dav.sweeper import Sweeper
@@ -28,7 +28,9 @@ from vfs.http.sharing import SHARES_NAME, Sharing
 from vfs.state.errors import StateError
 from vfs.state.follower import Follower
 from vfs.state.sqlite import STATE_FILE, SqliteStore
+from vfs.store_cache import StoreCache, cache_name, is_cached
 from vfs.toml_file import ConfigError, TomlFile
+from vfs.tree.health import Breaker
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.tree import Tree
 
@@ -47,13 +49,15 @@ class _Store(msgspec.Struct, frozen=True):
 class App:
     """One gateway: its tree and its server.
 
-    `config` and `_stores` are replaced by `reload`, which one thread at a time may call; all else
-    is fixed. Raises ConfigError when a part cannot be made as configured.
+    `config` and `_stores` are replaced by `reload`, which one thread at a time may call, and which
+    makes `_cache` when the first store wants it; all else is fixed. Raises ConfigError when a part
+    cannot be made as configured.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._stores: dict[tuple[str, int], _Store] = {}
+        self._cache: StoreCache | None = None
         self.server: Server
         server = config.server
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -153,12 +157,13 @@ class App:
         for replica in before - {store.replica for store in stores.values()}:
             _retire(replica)
         fixed = [
-            f"server.{name}"
-            for name in old.server.__struct_fields__
-            if getattr(old.server, name) != getattr(config.server, name)
+            f"{section}.{name}"
+            for section in ("server", "cache")
+            for name in getattr(old, section).__struct_fields__
+            if getattr(getattr(old, section), name) != getattr(getattr(config, section), name)
         ]
-        # The server goes on as it was started, and so does what later reloads compare with.
-        self.config = msgspec.structs.replace(config, server=old.server)
+        # These go on as they were started, and so does what later reloads compare with.
+        self.config = msgspec.structs.replace(config, server=old.server, cache=old.cache)
         self.entrance.note("configuration reloaded")
         told = f"the new configuration is in force: {len(config.mounts)} mounts"
         return f"{told}; only a restart changes {', '.join(fixed)}" if fixed else told
@@ -177,6 +182,8 @@ class App:
 
     def _forget(self) -> None:
         self.state.close()
+        if self._cache is not None:
+            self._cache.close()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -229,7 +236,7 @@ class App:
                 replicas = []
                 for place, store in enumerate(mount.stores):
                     key = (mount.path, place)
-                    stores[key] = self._store(config, key, store)
+                    stores[key] = self._store(config, mount, place, store)
                     replicas.append(stores[key].replica)
                 mounts.append(Mount(mount.path, replicas, read_only=mount.read_only))
             table = MountTable(mounts)
@@ -240,16 +247,26 @@ class App:
             raise
         return table, stores
 
-    def _store(self, config: Config, key: tuple[str, int], store: StoreConfig) -> _Store:
-        made_from = (store.provider, store.options, stamps(store))
-        there = self._stores.get(key)
-        if there is not None and there.made_from == made_from:
-            return there
+    def _store(self, config: Config, mount: MountConfig, place: int, store: StoreConfig) -> _Store:
+        key = (mount.path, place)
+        is_last = place == len(mount.stores) - 1
         try:
+            cached_as = (is_last,) if is_cached(mount, store) else ()
+            made_from = (store.provider, store.options, stamps(store), *cached_as)
+            there = self._stores.get(key)
+            if there is not None and there.made_from == made_from:
+                return there
             provider = registry.make(store.provider, store.options)
         except registry.RegistryError as error:
             raise _error(config, ("mounts", key[0]), f"mount {key[0]}: {error}") from error
-        return _Store(Replica(provider), made_from)
+        if not cached_as:
+            return _Store(Replica(provider), made_from)
+        if self._cache is None:
+            self._cache = StoreCache(self.config)
+        breaker = Breaker()
+        name = cache_name(mount, store)
+        cached = self._cache.wrap(provider, name, guard=breaker, is_last=is_last)
+        return _Store(Replica(cached, breaker, is_guarded=True), made_from)
 
 
 def _retire(replica: Replica) -> None:

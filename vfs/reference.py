@@ -4,6 +4,7 @@
 """
 
 import ast
+import enum
 import inspect
 import logging
 import os
@@ -20,9 +21,8 @@ from providers import registry
 from providers.base import Capabilities, Provider
 from providers.errors import leaves
 from providers.secret import Secret
-from vfs import config
+from vfs import cache_config, config
 from vfs.auth import settings
-from vfs.auth.right import Right
 from vfs.cli import cli
 from vfs.errors import meaning
 from vfs.toml_table import is_secret, secret_keys
@@ -90,6 +90,7 @@ def _config() -> Iterator[str]:
         if _is_built_in(name):
             options = registry.find(name).options
             yield from _section(f'Options of `provider = "{name}"`', options)
+    yield from _section("`[cache]`", cache_config.CacheConfig)
     yield from _section("`[[rules]]`", config.RuleConfig)
     yield from _section("`[users.NAME]`", settings.UserConfig, without={"name"})
     yield from _section("`[oidc.NAME]`", settings.OidcConfig, without={"name"})
@@ -126,6 +127,8 @@ def _kind(hint: object) -> str:
     if name in _TYPES:
         return _TYPES[name]
     arguments = get_args(hint)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return " or ".join(f'`"{value.value}"`' for value in hint)
     match name:
         case "Literal":
             return " or ".join(f'`"{value}"`' for value in arguments)
@@ -133,8 +136,6 @@ def _kind(hint: object) -> str:
             return f"list: {_kind(arguments[0])}"
         case "StoreConfig":
             return "tables"
-        case "Right":
-            return " or ".join(f'`"{right}"`' for right in Right)
     if hasattr(hint, "__metadata__"):
         return _kind(arguments[0])
     return " or ".join(_kind(inner) for inner in arguments if inner is not type(None))

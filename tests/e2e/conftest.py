@@ -25,7 +25,7 @@ _GATEWAYS = [
         id=f"{mount}-{scheme}",
         marks=pytest.mark.xdist_group(f"{mount}-{scheme}"),
     )
-    for mount in (headgate.MEMORY, headgate.LOCAL)
+    for mount in (headgate.MEMORY, headgate.LOCAL, headgate.CACHED)
     for scheme in ("http", "https")
 ]
 _folders = itertools.count()

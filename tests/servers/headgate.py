@@ -11,6 +11,7 @@ from tests.servers.target import Target
 
 LOCAL = "local"
 MEMORY = "memory"
+CACHED = "cached"
 
 
 def launch(
@@ -26,14 +27,19 @@ def launch(
 ) -> Daemon:
     """Start Headgate with its state in `directory`, or in `state`, which others may share.
 
-    `mounts` maps a name to the keys of its table; without it there is one mount "memory" and one
-    "local" over `directory`/files. A mount is `daemon.target.beneath(name)`. `more` are further
-    tables; in them URL stands for where the gateway listens.
+    `mounts` maps a name to the keys of its table; without it there is one mount "memory", one
+    "local" over `directory`/files, and one "cached" in memory, read through the cache. A mount is
+    `daemon.target.beneath(name)`. `more` are further tables; in them URL stands for where the
+    gateway listens.
     """
     root = directory / "files"
     root.mkdir(exist_ok=True)
     if mounts is None:
-        mounts = {MEMORY: {"provider": "memory"}, LOCAL: {"provider": "local", "root": str(root)}}
+        mounts = {
+            MEMORY: {"provider": "memory"},
+            LOCAL: {"provider": "local", "root": str(root)},
+            CACHED: {"provider": "memory", "cache": "read"},
+        }
     address = f"127.0.0.1:{free_port()}"
     server: dict[str, object] = {
         "listen": address,

@@ -53,6 +53,27 @@ def test_a_changed_file_is_applied(headgate: "Command") -> None:
     assert [status(f"{url}/{path}") for path in ("a/", "b/", "m/kept")] == [404, 200, 200]
 
 
+def test_a_reload_puts_a_cache_between_and_takes_it_away(headgate: "Command") -> None:
+    """What others change shows late or at once; a table [cache] needs a restart."""
+    cached = A + 'cache = "read"\n'
+    headgate.write(SERVER + A)
+    _, url = headgate.serve("--config", "headgate.toml")
+    file = headgate.folder / "a" / "f"
+    for table, is_late in ((cached, True), (A, False), (cached, True)):
+        headgate.write(SERVER + table)
+        assert headgate.run("reload", "--config", "headgate.toml").returncode == 0
+        put(f"{url}/a/f", b"through the gateway")
+        with urllib.request.urlopen(f"{url}/a/f", timeout=10) as answer:
+            assert answer.read() == b"through the gateway"
+        file.write_bytes(b"by another program")
+        with urllib.request.urlopen(f"{url}/a/f", timeout=10) as answer:
+            told = b"through the gateway" if is_late else b"by another program"
+            assert answer.read() == told
+    headgate.write(SERVER + cached + "[cache]\nsize_bytes = 1\n")
+    done = headgate.run("reload", "--config", "headgate.toml")
+    assert "only a restart changes cache.size_bytes" in done.stdout
+
+
 def test_a_download_runs_across_a_reload_that_drops_its_mount(headgate: "Command") -> None:
     headgate.write(SERVER + A + B)
     data = bytes(range(256)) * (FILE_BYTES // 256)

@@ -23,6 +23,8 @@ PRINCIPAL = Name(DAV, "current-user-principal")
 PRIVILEGES = Name(DAV, "current-user-privilege-set")
 STATE = Name(OURS, "state")
 """Of a folder where a store is mounted: "live", or "down" while the store does not answer."""
+STALE = Name(OURS, "stale-seconds")
+"""For how long what is said is out of date, as the store does not answer; absent if it does."""
 
 IN_ALL = (*BASIC, SUPPORTEDLOCK, LOCKDISCOVERY)
 """What allprop gives: RFC 4331 and RFC 3744 leave their properties out of it, and so do we."""
@@ -71,6 +73,9 @@ class Live:
             PRINCIPAL: lambda _path, _entry: self._principal(),
             PRIVILEGES: lambda path, _entry: self._privileges(path),
             STATE: lambda path, _entry: self._state(path),
+            STALE: lambda _path, entry: (
+                str(round(entry.stale_seconds)) if entry.stale_seconds else None
+            ),
         }
 
     def _lockdiscovery(self, path: str, _entry: Entry) -> str:

@@ -11,6 +11,7 @@ from vfs.dav.multistatus import CONTENT_TYPE, PropfindTemplate, multistatus
 from vfs.dav.xml import MAX_BODY_BYTES, Name
 from vfs.http.bad_request import BadRequest
 from vfs.http.request import Request, Response
+from vfs.http.staleness import stale_headers
 from vfs.http.target import quote
 from vfs.state.base import StateStore
 from vfs.tree import paths
@@ -36,6 +37,8 @@ class PropFind:
         if depth not in ("0", "1", "infinity"):
             raise BadRequest(400, "The Depth of a PROPFIND is 0, 1 or infinity.")
         wanted = parse_propfind(request.small_body(MAX_BODY_BYTES))
+        if request.no_cache:
+            self._tree.refresh(request.caller, request.path)
         entry = self._tree.stat(request.caller, request.path)
         self._locks.judge(request)
         if depth == "infinity" and entry.is_folder:
@@ -73,7 +76,8 @@ class PropFind:
                     self._page(request, page, template, needs_dead=needs_dead) for page in pages
                 ),
             )
-        return Response(207, [("Content-Type", CONTENT_TYPE)], multistatus(responses))
+        headers = [("Content-Type", CONTENT_TYPE), *stale_headers(entry)]
+        return Response(207, headers, multistatus(responses))
 
     def _page(
         self, request: Request, page: list[Entry], template: PropfindTemplate, *, needs_dead: bool

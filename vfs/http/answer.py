@@ -40,9 +40,19 @@ class FileSlice:
         self.reader = reader
         self.offset = offset
         self.size = size
+        self._first = b""
+
+    def begin(self) -> None:
+        """Read the first block now, if it will be read at all: a failure still has its status."""
+        if self.size and self.reader.fileno() is None:
+            self._first = self.reader.read_at(self.offset, min(READ_BYTES, self.size))
 
     def __iter__(self) -> Iterator[bytes]:
         offset, end = self.offset, self.offset + self.size
+        if self._first:
+            yield self._first
+            offset += len(self._first)
+            self._first = b""
         while offset < end:
             block = self.reader.read_at(offset, min(READ_BYTES, end - offset))
             if not block:
@@ -219,7 +229,8 @@ class Answer:
         if descriptor is not None and not self._line.secure and part.size > 2 * TAIL_BYTES:
             self._begin(b"")
             offset = self._send_descriptor(descriptor, part, end - TAIL_BYTES)
-        for block in FileSlice(part.reader, offset, end - offset):
+        rest = part if offset == part.offset else FileSlice(part.reader, offset, end - offset)
+        for block in rest:
             self._write(block)
 
     def _send_descriptor(self, descriptor: int, part: FileSlice, end: int) -> int:
@@ -242,7 +253,7 @@ class Answer:
                 if error.errno in _NO_SENDFILE:
                     break
                 raise
-            part.reader.check()
+            part.reader.check(sent)
             if sent == 0:
                 break
             offset += sent

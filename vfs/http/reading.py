@@ -3,9 +3,10 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import chain
 
 from providers.base import Reader
-from providers.errors import Denied, IsADirectory, NotFound, StorageError
+from providers.errors import Changed, Denied, IsADirectory, NotFound, StorageError
 from vfs.http import accept, encodings
 from vfs.http.answer import FileSlice
 from vfs.http.bad_request import BadRequest
@@ -24,6 +25,7 @@ from vfs.http.listing import HTML_HEADERS, JSON_HEADERS, html_listing, json_list
 from vfs.http.media_types import browser_headers, media_type
 from vfs.http.ranges import Multipart, Span, content_range, parse_range
 from vfs.http.request import Request, Response
+from vfs.http.staleness import stale_headers
 from vfs.tree.tree import Tree
 
 HASH_BLOCK_BYTES = 1 << 20
@@ -43,6 +45,15 @@ class Reading:
 
     def get(self, request: Request) -> Response:
         """Answer GET, and HEAD with what GET would have answered."""
+        if request.no_cache:
+            self._tree.refresh(request.caller, request.path)
+        try:
+            return self._get(request)
+        except Changed:
+            # What was remembered turned out to be an older version before a byte of it was sent.
+            return self._get(request)
+
+    def _get(self, request: Request) -> Response:
         try:
             reader = self._tree.open(request.caller, request.path)
         except IsADirectory:
@@ -57,6 +68,8 @@ class Reading:
             if request.target.is_folder:
                 raise NotFound(request.path, detail="it is a file; leave the last slash out")
             response = self._file(request, reader)
+            if isinstance(response.body, FileSlice) and request.method != "HEAD":
+                response.body.begin()
             keep = isinstance(response.body, FileSlice | _Parts | _Coded)
             return response
         finally:
@@ -82,6 +95,9 @@ class Reading:
     def _folder(self, request: Request) -> Response:
         # Raises here, before a status is sent, when the folder cannot be listed.
         entries = self._tree.scandir(request.caller, request.path)
+        first = next(entries, None)
+        stale = [] if first is None else stale_headers(first)
+        entries = entries if first is None else chain((first,), entries)
         if request.conditions.verdict(request.method, exists=True) is Verdict.FAILED:
             raise BadRequest(412, "A folder has no entity tag that could match.")
         offers = ("text/html", "application/json")
@@ -90,11 +106,13 @@ class Reading:
         if chosen == "application/json":
             return Response(
                 200,
-                [*JSON_HEADERS, vary],
+                [*JSON_HEADERS, vary, *stale],
                 json_listing(request.path, entries, prefix=request.prefix),
             )
         return Response(
-            200, [*HTML_HEADERS, vary], html_listing(request.path, entries, prefix=request.prefix)
+            200,
+            [*HTML_HEADERS, vary, *stale],
+            html_listing(request.path, entries, prefix=request.prefix),
         )
 
     def _file(self, request: Request, reader: Reader) -> Response:
@@ -111,6 +129,7 @@ class Reading:
             ("ETag", etag),
             ("Last-Modified", http_date(entry.mtime_ns)),
             ("Accept-Ranges", "bytes"),
+            *stale_headers(entry),
         ]
         if compressible:
             headers.append(("Vary", "Accept-Encoding"))

@@ -63,6 +63,15 @@ class Request:
         return next(base for base in reversed(self._bases) if base)
 
     @property
+    def no_cache(self) -> bool:
+        """Tell whether the client wants nothing that is remembered: RFC 9111, 5.2.1 and 5.4."""
+        control = self.headers.get("cache-control")
+        if control is None:
+            return "no-cache" in self.headers.get("pragma", "").lower()
+        wishes = {wish.strip().replace(" ", "") for wish in control.lower().split(",")}
+        return not wishes.isdisjoint({"no-cache", "max-age=0"})
+
+    @property
     def has_body(self) -> bool:
         """Tell whether the head announced a body."""
         return "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"

@@ -24,9 +24,9 @@ class TreeReader(Reader):
         """Return the descriptor of the provider's reader."""
         return self._reader.fileno()
 
-    def check(self) -> None:
+    def check(self, sent: int = 0) -> None:
         """Check the provider's reader."""
-        self._replica.call(self._path, self._reader.check)
+        self._replica.call(self._path, self._reader.check, sent)
 
     def close(self) -> None:
         """Close the provider's reader, once."""

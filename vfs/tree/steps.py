@@ -96,6 +96,12 @@ class Steps:
 
         return mount.read(path, start)
 
+    def refresh(self, path: str) -> None:
+        """Have the first replica that serves ask its store anew, if it remembers `path`."""
+        mount, below = self.table.find(path)
+        if mount is not None:
+            mount.read(path, lambda replica: replica.call(path, replica.provider.refresh, below))
+
     def find(self, path: str) -> tuple[Mount, str]:
         """Return the mount of a path that may be a file."""
         if self.table.entry(path) is not None:

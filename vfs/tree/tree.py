@@ -101,6 +101,16 @@ class Tree:
         except NotADirectory as error:
             raise _beneath_a_file(path) from error
 
+    def refresh(self, caller: Caller, path: str) -> None:
+        """Have the next answer about `path` come from its store, not from what is remembered.
+
+        Whoever may look may ask for it: it costs the store no more than a mount without a cache
+        does. Raises Unavailable when the store cannot be asked.
+        """
+        path = paths.parse(path)
+        if self._rights.allows_any(caller, path, Right.LIST, Right.READ):
+            self._steps.refresh(path)
+
     def checksum(
         self, caller: Caller, path: str, algorithm: str, *, expect: str | None = None
     ) -> bytes | None:

@@ -1,0 +1,276 @@
+"""BlockFile: one cached version of one file on disk, sparse, with a record for each block.
+
+The layout, in one file, so that it appears and goes in one step:
+
+    0 .. size          the bytes of the file, at their own offsets; what is not present is a hole
+    T                  = size rounded up to 8: for each block a record of two little-endian 32-bit
+                       numbers: the CRC-32 of its bytes, and the boot tag of who wrote or verified
+                       it. A hole reads as the tag 0: not present.
+    T + 8 x blocks     the header, in msgpack: the whole key, the size, the size of a block
+    the last 16 bytes  "HGB1", the length of the header, its CRC-32, 0
+
+A block is written first, then its record. The pages of a killed process stay with the kernel, so
+within one run of the machine a record that is seen means that its block is whole. After a crash of
+the machine either may be lost: the tag is then another boot's, and the block is compared with its
+CRC before it is believed again.
+"""
+
+import fcntl
+import os
+import secrets
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from cache.bitmap import Bitmap
+from cache.key import Key
+from cache.single import Flights
+
+_RECORD_BYTES = 8
+_TRAILER = struct.Struct("<4sIII")
+_MAGIC = b"HGB1"
+_HEADER_MAX_BYTES = 1 << 20
+# What is looked at in one go when a record is looked for: 512 records, one page of the disk.
+_LOOK = 512
+# The use of a file is noted at most this often: it orders eviction, and nothing finer is needed.
+_TOUCH_SECONDS = 60.0
+_HOLD_TRIES = 50
+_HOLD_NAP_SECONDS = 0.002
+
+
+class _Header(msgspec.Struct, frozen=True):
+    mount: bytes
+    path: bytes
+    version: bytes
+    size: int
+    block_bytes: int
+
+
+class BlockFile:
+    """Reads and writes the blocks of one file; shared by all handles of one process.
+
+    All attributes are fixed but `_touched_at` and `torn`, where a lost update does no harm.
+    `present` and `flights` guard themselves. The descriptor holds a shared flock for its lifetime:
+    eviction skips a file that anybody has open.
+    """
+
+    def __init__(
+        self, fd: int, place: Path, key: Key, size: int, *, block_bytes: int, tag: int
+    ) -> None:
+        self.fd = fd
+        self.place = place
+        self.torn = 0
+        self.key = key
+        self.size = size
+        self.block_bytes = block_bytes
+        self.blocks = -(-size // block_bytes)
+        self.present = Bitmap()
+        self.flights = Flights(fd)
+        self._tag = tag
+        self._table = _table(size)
+        self._touched_at = 0.0
+
+    @classmethod
+    def open(cls, place: Path, key: Key, size: int, *, block_bytes: int, tag: int) -> Self | None:
+        """Open the file at `place`; None if there is none, or it holds something else."""
+        try:
+            fd = os.open(place, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        try:
+            if _hold(fd):
+                if _read_header(fd) == _header(key, size, block_bytes):
+                    return cls(fd, place, key, size, block_bytes=block_bytes, tag=tag)
+                place.unlink(missing_ok=True)
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+        return None
+
+    @classmethod
+    def create(cls, place: Path, key: Key, size: int, *, block_bytes: int, tag: int) -> Self | None:
+        """Make an empty file at `place`; None if another made it first."""
+        temporary = place.with_name(f"new-{secrets.token_hex(8)}")
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            header = msgspec.msgpack.encode(_header(key, size, block_bytes))
+            trailer = _TRAILER.pack(_MAGIC, len(header), zlib.crc32(header), 0)
+            blocks = -(-size // block_bytes)
+            _write(fd, header + trailer, _table(size) + blocks * _RECORD_BYTES)
+            os.link(temporary, place)
+        except FileExistsError:
+            os.close(fd)
+            return None
+        except BaseException:
+            os.close(fd)
+            raise
+        finally:
+            temporary.unlink(missing_ok=True)
+        return cls(fd, place, key, size, block_bytes=block_bytes, tag=tag)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.fd)
+
+    def is_unlinked(self) -> bool:
+        """Tell whether the file was evicted: who has it open may read on, nobody else finds it."""
+        return os.fstat(self.fd).st_nlink == 0
+
+    def touch(self) -> None:
+        """Note that the file is in use, so that others are evicted before it."""
+        now = time.monotonic()
+        if now - self._touched_at > _TOUCH_SECONDS:
+            self._touched_at = now
+            try:
+                os.utime(self.fd)
+            except OSError:
+                return
+
+    def extent(self, first: int, last: int) -> tuple[int, int]:
+        """Return where the blocks from `first` to `last` begin and end."""
+        return first * self.block_bytes, min(self.size, (last + 1) * self.block_bytes)
+
+    def run(self, first: int, last: int) -> int:
+        """Return how many blocks in a row are present and whole, from `first` to at most `last`.
+
+        What this process has not seen yet is looked up on disk, and verified where it must be.
+        """
+        block = first
+        while True:
+            block += self.present.run(block, last)
+            if block > last or not self.look(block, min(last, block + _LOOK - 1)):
+                return block - first
+
+    def look(self, first: int, last: int) -> bool:
+        """Look up the records of these blocks; tell whether the first one is present and whole."""
+        want = (last - first + 1) * _RECORD_BYTES
+        records = os.pread(self.fd, want, self._table + first * _RECORD_BYTES)
+        numbers = memoryview(records[: len(records) // 8 * 8]).cast("I")
+        for at in range(len(numbers) // 2):
+            tag = numbers[2 * at + 1]
+            block = first + at
+            if tag == self._tag or (tag and self._verify(block, numbers[2 * at])):
+                self.present.set(block, block)
+            elif at == 0:
+                return False
+        return self.present.has(first, first)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return bytes of blocks that are present.
+
+        Raises OSError when the disk fails or the file was cut by somebody else.
+        """
+        data = os.pread(self.fd, size, offset)
+        if len(data) == size:
+            return data
+        parts = [data]
+        got = len(data)
+        while got < size:
+            data = os.pread(self.fd, size - got, offset + got)
+            if not data:
+                raise OSError("a cached file was cut short")
+            parts.append(data)
+            got += len(data)
+        return b"".join(parts)
+
+    def store(self, first: int, data: memoryview) -> None:
+        """Write whole blocks from `first` on, then their records. Raises OSError."""
+        step = self.block_bytes
+        _write(self.fd, data, first * step)
+        numbers: list[int] = []
+        for at in range(0, len(data), step):
+            numbers += (zlib.crc32(data[at : at + step]), self._tag)
+        records = struct.pack(f"<{len(numbers)}I", *numbers)
+        _write(self.fd, records, self._table + first * _RECORD_BYTES)
+        self.present.set(first, first + len(numbers) // 2 - 1)
+
+    def _verify(self, block: int, crc: int) -> bool:
+        """Compare a block of an earlier boot with its checksum; if it is whole, say so on disk."""
+        start, end = self.extent(block, block)
+        data = os.pread(self.fd, end - start, start)
+        if len(data) != end - start or zlib.crc32(data) != crc:
+            self.torn += 1
+            return False
+        try:
+            record = struct.pack("<II", crc, self._tag)
+            os.pwrite(self.fd, record, self._table + block * _RECORD_BYTES)
+        except OSError:
+            return True
+        return True
+
+
+def key_of(place: Path) -> Key | None:
+    """Return the key that stands in the file at `place`; None if it is gone or damaged."""
+    try:
+        fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        header = _read_header(fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    if header is None:
+        return None
+    parts = (header.mount, header.path, header.version)
+    return Key(*(part.decode("utf-8", "surrogatepass") for part in parts))
+
+
+def _table(size: int) -> int:
+    return -(-size // _RECORD_BYTES) * _RECORD_BYTES
+
+
+def _header(key: Key, size: int, block_bytes: int) -> _Header:
+    mount, path, version = (
+        part.encode("utf-8", "surrogatepass") for part in (key.mount, key.path, key.version)
+    )
+    return _Header(mount, path, version, size, block_bytes)
+
+
+def _read_header(fd: int) -> _Header | None:
+    end = os.fstat(fd).st_size - _TRAILER.size
+    if end < 0:
+        return None
+    trailer = os.pread(fd, _TRAILER.size, end)
+    if len(trailer) != _TRAILER.size:
+        return None
+    magic, length, crc, _ = _TRAILER.unpack(trailer)
+    if magic != _MAGIC or length > min(end, _HEADER_MAX_BYTES):
+        return None
+    header = os.pread(fd, length, end - length)
+    if len(header) != length or zlib.crc32(header) != crc:
+        return None
+    try:
+        return msgspec.msgpack.decode(header, type=_Header)
+    except msgspec.DecodeError:
+        return None
+
+
+def _hold(fd: int) -> bool:
+    """Take the shared lock that tells eviction of a user; False if the file is being evicted.
+
+    Eviction holds its own lock while it asks for a pin, which is soon over.
+    """
+    for _ in range(_HOLD_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_HOLD_NAP_SECONDS)
+        else:
+            return os.fstat(fd).st_nlink > 0
+    return False
+
+
+def _write(fd: int, data: bytes | memoryview, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written

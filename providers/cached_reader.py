@@ -1,0 +1,92 @@
+"""CachedReader: one version of one file, from the cache, and what is missing from its store."""
+
+from collections.abc import Iterator
+
+from cache.cached_file import CachedFile
+from cache.read_ahead import ReadAhead
+from providers.base import Entry, Reader
+from providers.errors import BadRange
+from providers.guard import Guard, guarded
+from providers.reopened import Reopened
+
+# What is read ahead must not be more than the hands of one file hold at once.
+_LARGEST_WINDOW_BYTES = 16 << 20
+
+
+class CachedReader(Reader):
+    """Gives the bytes of `entry` alone, from many threads.
+
+    All is fixed but `_is_whole`, `_has_missed`, which only ever become true, and `_is_closed`.
+    """
+
+    def __init__(
+        self, entry: Entry, file: CachedFile, origin: Reopened, guard: Guard, provider: str
+    ) -> None:
+        self.entry = entry
+        self._file = file
+        self._origin = origin
+        self._guard = guard
+        self._provider = provider
+        self._ahead = ReadAhead(largest=_LARGEST_WINDOW_BYTES)
+        self._is_whole = entry.size == 0
+        self._has_missed = False
+        self._is_closed = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether all bytes are present."""
+        if not self._is_whole:
+            self._is_whole = self._file.span(0, self.entry.size) >= self.entry.size
+        return self._is_whole
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        if offset < 0 or size < 0:
+            raise BadRange(detail="offset and size may not be negative")
+        self._check_open()
+        size = max(0, min(size, self.entry.size - offset))
+        if size == 0 or self._is_whole:
+            return self._file.read_at(offset, size, self._origin.fetch)
+        is_hit = self._file.span(offset, size) >= size
+        self._has_missed = self._has_missed or not is_hit
+        # A reader that finds all it wants never waits for its store, not even when it closes.
+        if self._has_missed:
+            self._read_ahead(offset, size)
+        if is_hit:
+            return self._file.read_at(offset, size, self._origin.fetch)
+        # Whoever waits for somebody else's fetch waits for the store too.
+        with guarded(self._guard, self._provider):
+            return self._file.read_at(offset, size, self._origin.fetch)
+
+    def fileno(self) -> int | None:
+        self._check_open()
+        return self._file.fileno() if self.is_whole else None
+
+    def check(self, sent: int = 0) -> None:
+        self._file.sent(sent)
+
+    def warm(self) -> Iterator[int]:
+        """Fetch all that is missing; yield again and again how many bytes are there.
+
+        It ends early when the cache takes no more.
+        """
+        self._check_open()
+        with guarded(self._guard, self._provider):
+            yield from self._file.warm(self._origin.fetch)
+
+    def close(self) -> None:
+        self._is_closed = True
+        # Fetches under way end first: they read from the origin's reader.
+        self._file.close()
+        self._origin.close()
+
+    def _read_ahead(self, offset: int, size: int) -> None:
+        window = self._ahead.saw(offset, size)
+        if window is None:
+            return
+        for number in range(window.count):
+            start = window.offset + number * window.stride
+            self._file.read_ahead(start, window.size, self._origin.fetch)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ValueError("this reader is closed")

@@ -209,7 +209,7 @@ class Journal:
     def drop(self, path: str) -> None:
         """Forget what is known of a path: its file was removed, or replaced at the store."""
         with self._changing() as (connection, gone):
-            gone += _drop(connection, to_key(path))
+            gone.extend(_drop(connection, to_key(path)))
             connection.execute("DELETE FROM settled WHERE path = ?", (to_key(path),))
 
     def move(self, source: str, target: str, *, base: str | None) -> None:
@@ -217,7 +217,7 @@ class Journal:
         old, new = to_key(source), to_key(target)
         with self._changing() as (connection, gone):
             there = _look(connection, new).pending
-            gone += _drop(connection, new)
+            gone.extend(_drop(connection, new))
             connection.execute(
                 "UPDATE pending SET path = ?, folder = ?, base = ?, state = 'waiting', retry_at = 0"
                 " WHERE path = ?",
@@ -401,10 +401,12 @@ class Journal:
             with self._database.write() as connection:
                 done = connection.execute("DELETE FROM conflicts WHERE id = ?", (number,))
                 return done.rowcount == 1
-        with self.holds.take(found.path, wait_seconds=wait_seconds):
-            with self._changing() as (connection, gone):
-                connection.execute("DELETE FROM pending WHERE id = ?", (number,))
-                gone.append(found.data)
+        with (
+            self.holds.take(found.path, wait_seconds=wait_seconds),
+            self._changing() as (connection, gone),
+        ):
+            connection.execute("DELETE FROM pending WHERE id = ?", (number,))
+            gone.append(found.data)
         return True
 
     def sweep(self) -> None:

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from cache.errors import JournalError
 from cache.journal import Journal
@@ -44,6 +44,7 @@ _TRIES = 20
 
 _DOWN = (Unavailable, TimedOut, RateLimited, BadCredentials)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -51,23 +52,12 @@ class Call(Protocol):
     """Calls a method of the origin; the tree's `Replica.call` is one, with its breaker."""
 
     def __call__(
-        self,
-        path: str,
-        function: Callable[..., T],
-        /,
-        *args: Any,
-        **kwargs: Any,  # noqa: ANN401 - those of the function
+        self, path: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Return what `function` returns."""
 
 
-def call_directly(
-    _path: str,
-    function: Callable[..., T],
-    /,
-    *args: Any,
-    **kwargs: Any,  # noqa: ANN401 - as above
-) -> T:
+def call_directly(_path: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call without a breaker."""
     return function(*args, **kwargs)
 
@@ -178,8 +168,7 @@ class Uploader:
             if not self._stopping.is_set():
                 _LOG.warning("an upload of %r waits for the journal: %s", pending.path, error)
                 self._stopping.wait(1.0)
-        except Exception as error:
-            # A store is foreign code. What it raises must stop neither the others nor itself.
+        except Exception as error:  # noqa: BLE001 - a store is foreign code; it stops no other
             _LOG.exception("an upload of %r failed", pending.path)
             self._journal.put_back(pending, "stuck", cause=type(error).__name__)
         finally:

@@ -4,11 +4,12 @@
 it. Names change at the store at once; see `renaming`.
 """
 
+import contextlib
 import hashlib
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 
 from cache.errors import JournalBusy
 from cache.journal import Journal
-from cache.pending import Look, Pending, Settled
+from cache.pending import Look
 from cache.spool import Spool
 from providers.base import Capabilities, Entry, Provider, Reader, Usage, Writer
 from providers.errors import (
@@ -28,7 +29,6 @@ from providers.errors import (
     NoSpace,
     NotADirectory,
     NotFound,
-    StorageError,
     TimedOut,
     Unavailable,
     Unsupported,
@@ -284,10 +284,8 @@ class WriteBackProvider(Wrapper):
             if look.pending is not None:
                 return Seen(entry_of(look.pending), look.pending.base, look)
             entry: Entry | None = None
-            try:
+            with contextlib.suppress(NotFound):
                 entry = self._call(path, self.inner.stat, path)
-            except NotFound:
-                pass
             # Looked at again: what has arrived while the origin was asked is shown as before.
             with journalled(path):
                 again = self.journal.look(path)

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import msgspec
 
+from cache.errors import JournalError
 from providers import registry
 from vfs.auth.rights import Rights
 from vfs.auth.shares import Shares
 from vfs.auth.stored_secrets import StoredSecrets
 from vfs.auth.vault import Vault, VaultError
 from vfs.binding import bind, stamps, vault_of
-from vfs.config import Config, StoreConfig
+from vfs.cache_config import CacheMode
+from vfs.config import Config, MountConfig, StoreConfig
 from vfs.dav.door import handlers
 from vfs.dav.parts import Parts
 from vfs.dav.sweeper import Sweeper
@@ -31,6 +33,7 @@ from vfs.state.sqlite import STATE_FILE, SqliteStore
 from vfs.toml_file import ConfigError, TomlFile
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.tree import Tree
+from vfs.write_back import open_journal, write_back
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +60,7 @@ class App:
         self.server: Server
         server = config.server
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        folder = self._state_folder(config)
+        folder = self._state_folder = self._make_state_folder(config)
         self.state = self._open_state(config, folder)
         try:
             vault = self._vault(config, folder)
@@ -174,7 +177,7 @@ class App:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def _state_folder(self, config: Config) -> Path:
+    def _make_state_folder(self, config: Config) -> Path:
         """Return where state lies; without a file it lives as long as the process."""
         if config.file is not None:
             return config.server.state_dir
@@ -223,7 +226,7 @@ class App:
                 replicas = []
                 for place, store in enumerate(mount.stores):
                     key = (mount.path, place)
-                    stores[key] = self._store(config, key, store)
+                    stores[key] = self._store(config, mount, place, store)
                     replicas.append(stores[key].replica)
                 mounts.append(Mount(mount.path, replicas, read_only=mount.read_only))
             table = MountTable(mounts)
@@ -234,8 +237,16 @@ class App:
             raise
         return table, stores
 
-    def _store(self, config: Config, key: tuple[str, int], store: StoreConfig) -> _Store:
-        made_from = (store.provider, store.options, stamps(store))
+    def _store(self, config: Config, mount: MountConfig, place: int, store: StoreConfig) -> _Store:
+        key = (mount.path, place)
+        # Changes go to the first store alone.
+        writes_back = mount.cache is CacheMode.WRITE and not place
+        made_from = (
+            store.provider,
+            store.options,
+            stamps(store),
+            config.cache if writes_back else None,
+        )
         there = self._stores.get(key)
         if there is not None and there.made_from == made_from:
             return there
@@ -243,7 +254,23 @@ class App:
             provider = registry.make(store.provider, store.options)
         except registry.RegistryError as error:
             raise _error(config, ("mounts", key[0]), f"mount {key[0]}: {error}") from error
-        return _Store(Replica(provider), made_from)
+        replica = Replica(provider)
+        if writes_back:
+            replica = self._write_back(config, mount.path, replica)
+        return _Store(replica, made_from)
+
+    def _write_back(self, config: Config, path: str, origin: Replica) -> Replica:
+        try:
+            # The folder of the start: a reload does not move it.
+            journal = open_journal(self._state_folder, path, config.cache)
+        except JournalError as error:
+            _retire(origin)
+            raise _error(
+                config,
+                ("server", "state_dir"),
+                f"mount {path}: its pending writes cannot be opened: {error}",
+            ) from error
+        return write_back(origin, journal)
 
 
 def _retire(replica: Replica) -> None:

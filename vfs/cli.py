@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 import click
 
 from vfs.commands.app_password import app_password
+from vfs.commands.cache import cache
 from vfs.commands.secret import secret
 from vfs.commands.share import share
 from vfs.commands.token import token
@@ -208,6 +209,7 @@ def reload(config: Path | None, state_dir: Path | None) -> None:
 
 
 cli.add_command(user)
+cli.add_command(cache)
 cli.add_command(app_password)
 cli.add_command(share)
 cli.add_command(secret)

@@ -16,6 +16,7 @@ from vfs.address import Address, Network, Url
 from vfs.auth.right import Right
 from vfs.auth.rights import Rule
 from vfs.auth.settings import AuditConfig, AuthConfig, LimitsConfig, OidcConfig, UserConfig
+from vfs.cache_config import CacheConfig, CacheMode
 from vfs.section import Section
 from vfs.toml_file import TomlFile, dotted, header
 from vfs.toml_lines import Key
@@ -76,6 +77,8 @@ class MountConfig(StoreConfig, frozen=True, kw_only=True):
     """The path, as in the table's name."""
     read_only: bool = False
     """Refuse every change through this mount."""
+    cache: CacheMode | None = None
+    """"write" accepts writes into `server.state_dir` and uploads them afterwards."""
     replicas: tuple[StoreConfig, ...] = ()
     """More stores with the same files, tried in order for reads while those before are down."""
 
@@ -107,6 +110,8 @@ class Config(Section, frozen=True, kw_only=True):
     """What is logged, and in which form."""
     mounts: tuple[MountConfig, ...] = ()
     """The stores, by their paths."""
+    cache: CacheConfig = CacheConfig()
+    """What is remembered of stores."""
     rules: tuple[RuleConfig, ...] = ()
     """Who may do what. Without any rule and account all is allowed, but to this machine alone."""
     users: tuple[UserConfig, ...] = ()
@@ -142,7 +147,18 @@ class Config(Section, frozen=True, kw_only=True):
 def load(path: Path) -> Config:
     """Read and check the file; raise ConfigError about the first thing that is wrong."""
     file = TomlFile(path)
-    known = ("server", "log", "mounts", "rules", "users", "oidc", "auth", "limits", "audit")
+    known = (
+        "server",
+        "log",
+        "mounts",
+        "cache",
+        "rules",
+        "users",
+        "oidc",
+        "auth",
+        "limits",
+        "audit",
+    )
     for name in file.root:
         if name not in known:
             near = nearest(name, known)
@@ -153,6 +169,7 @@ def load(path: Path) -> Config:
         server=_server(file),
         log=read_table(file, ("log",), LogConfig),
         mounts=_mounts(file),
+        cache=read_table(file, ("cache",), CacheConfig),
         rules=tuple(_rule(file, key) for key in tables_at(file, ("rules",))),
         users=read_users(file),
         oidc=read_issuers(file),
@@ -239,18 +256,28 @@ def _mounts(file: TomlFile) -> tuple[MountConfig, ...]:
 
 
 def _mount(file: TomlFile, key: Key, path: str) -> MountConfig:
-    provider, options = _store(file, key, ("provider", "read_only", "replicas"))
+    provider, options = _store(file, key, ("provider", "read_only", "cache", "replicas"))
     table = table_at(file, key)
     replicas = []
     for replica in tables_at(file, (*key, "replicas")):
         name, its_options = _store(file, replica, ("provider",))
         replicas.append(StoreConfig(provider=name, options=its_options))
     read_only = "read_only" in table and read_value(file, (*key, "read_only"), bool) is True
+    cache = None
+    if "cache" in table:
+        cache = CacheMode(str(read_value(file, (*key, "cache"), CacheMode)))
+        if cache is CacheMode.WRITE and read_only:
+            raise file.error(
+                (*key, "cache"),
+                f'{dotted((*key, "cache"))} = "write" makes no sense with read_only = true; remove'
+                " one of them",
+            )
     return MountConfig(
         path=path,
         provider=provider,
         options=options,
         read_only=read_only,
+        cache=cache,
         replicas=tuple(replicas),
     )
 

@@ -20,7 +20,7 @@ from providers import registry
 from providers.base import Capabilities, Provider
 from providers.errors import leaves
 from providers.secret import Secret
-from vfs import config
+from vfs import cache_config, config
 from vfs.auth import settings
 from vfs.auth.right import Right
 from vfs.cli import cli
@@ -90,6 +90,7 @@ def _config() -> Iterator[str]:
         if _is_built_in(name):
             options = registry.find(name).options
             yield from _section(f'Options of `provider = "{name}"`', options)
+    yield from _section("`[cache]`", cache_config.CacheConfig)
     yield from _section("`[[rules]]`", config.RuleConfig)
     yield from _section("`[users.NAME]`", settings.UserConfig, without={"name"})
     yield from _section("`[oidc.NAME]`", settings.OidcConfig, without={"name"})

@@ -17,13 +17,19 @@ T = TypeVar("T")
 class Replica:
     """One provider of a mount, with its breaker and a count of who uses it.
 
-    `provider` and `breaker` are fixed; `_lock` guards the rest. A retired replica closes its
-    provider when the last call, reader and writer is done, so a reload drops no transfer.
+    `provider`, `breaker`, `is_guarded` are fixed; `_lock` guards the rest. A retired replica closes
+    its provider when the last call, reader and writer is done, so a reload drops no transfer.
+
+    A provider that is guarded asks the breaker itself, and only for what it cannot answer alone: a
+    cache goes on while its store is down.
     """
 
-    def __init__(self, provider: Provider, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self, provider: Provider, breaker: Breaker | None = None, *, is_guarded: bool = False
+    ) -> None:
         self.provider = provider
         self.breaker = breaker or Breaker()
+        self.is_guarded = is_guarded
         self._lock = threading.Lock()
         self._users = 0
         self._retired = False
@@ -33,7 +39,7 @@ class Replica:
 
         `path` is the tree path that an error is reported for.
         """
-        entered = self.breaker.enter()
+        entered = None if self.is_guarded else self.breaker.enter()
         self.acquire()
         failure: StorageError | None = None
         try:
@@ -42,7 +48,8 @@ class Replica:
             failure = error.at(provider=self.provider.name, operation=function.__name__, path=path)
             raise
         finally:
-            self.breaker.leave(entered, failure)
+            if entered is not None:
+                self.breaker.leave(entered, failure)
             self.release()
 
     def hand_out(

@@ -19,8 +19,10 @@ from cache.errors import JournalBusy, JournalError, JournalFull
 _WAIT_SECONDS = 10.0
 _IDLE_CONNECTIONS = 8
 _WAL_BYTES = 4 << 20
+# Pages in the log before they are moved into the file: the log stays within the reserve.
+_CHECKPOINT_PAGES = 100
 # Kept aside, so that on a full disk what was uploaded can still be struck off.
-_RESERVE_BYTES = 256 << 10
+_RESERVE_BYTES = 1 << 20
 
 
 class Durable:
@@ -92,6 +94,19 @@ class Durable:
         with contextlib.suppress(OSError):
             self._reserve.unlink()
 
+    def keep_reserve(self) -> None:
+        """Set room aside again, if there is any."""
+        if self._reserve.exists():
+            return
+        try:
+            descriptor = os.open(self._reserve, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            self.free_reserve()
+
     @property
     def _reserve(self) -> Path:
         return self.file.with_name("reserve")
@@ -148,6 +163,7 @@ class Durable:
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute("PRAGMA trusted_schema = OFF")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
@@ -159,17 +175,7 @@ class Durable:
                 f"'{self.file}' was written by another version of the gateway; let that one upload"
                 " what is pending"
             )
-        self._keep_reserve()
-
-    def _keep_reserve(self) -> None:
-        if self._reserve.exists():
-            return
-        with contextlib.suppress(OSError):
-            descriptor = os.open(self._reserve, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
-            finally:
-                os.close(descriptor)
+        self.keep_reserve()
 
     def _translate(self, error: sqlite3.Error) -> JournalError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -199,6 +199,7 @@ class Journal:
                 ),
             )
             accepted = _look(connection, key).pending
+        self.room.refresh()  # before the spool gives back what it has taken
         spool.close()
         self._unlink(gone)
         self.changed.set()
@@ -303,14 +304,19 @@ class Journal:
 
     def begin(self, pending: Pending) -> Pending | None:
         """Note that a content is on its way; None when it is gone, or its path is held."""
-        with self._database.write() as connection:
-            if not pending.is_begun and self.holds.find(connection, pending.path):
-                return None
-            done = connection.execute(
-                "UPDATE pending SET state = 'begun' WHERE id = ? AND path = ? AND state != 'stuck'",
-                (pending.id, to_key(pending.path)),
-            )
-            return _get(connection, pending.id) if done.rowcount else None
+
+        def note() -> Pending | None:
+            with self._database.write() as connection:
+                if not pending.is_begun and self.holds.find(connection, pending.path):
+                    return None
+                done = connection.execute(
+                    "UPDATE pending SET state = 'begun'"
+                    " WHERE id = ? AND path = ? AND state != 'stuck'",
+                    (pending.id, to_key(pending.path)),
+                )
+                return _get(connection, pending.id) if done.rowcount else None
+
+        return self._must(note)
 
     def put_back(
         self,
@@ -322,12 +328,16 @@ class Journal:
         tried: bool = True,
     ) -> None:
         """Note that an upload ended without success, why, and when it is tried again."""
-        with self._database.write(durable=False) as connection:
-            connection.execute(
-                "UPDATE pending SET state = ?, cause = ?, retry_at = ?, attempts = attempts + ?"
-                " WHERE id = ?",
-                (state, cause, time.time() + wait_seconds, int(tried), pending.id),
-            )
+
+        def note() -> None:
+            with self._database.write(durable=False) as connection:
+                connection.execute(
+                    "UPDATE pending SET state = ?, cause = ?, retry_at = ?, attempts = attempts + ?"
+                    " WHERE id = ?",
+                    (state, cause, time.time() + wait_seconds, int(tried), pending.id),
+                )
+
+        self._must(note)
 
     def settle(self, pending: Pending, version: str, mtime_ns: int) -> Pending | None:
         """Strike off what arrived. When it was given another time meanwhile, return it anew."""
@@ -453,7 +463,8 @@ class Journal:
             with contextlib.suppress(OSError):
                 (self._data / name).unlink()
         if names:
-            self.room.freed()
+            self._database.keep_reserve()
+            self.room.refresh()
 
 
 def _look(connection: sqlite3.Connection, key: bytes) -> Look:

@@ -9,7 +9,7 @@ State = Literal["waiting", "begun", "stuck"]
 VERSION = 1
 SCHEMA = """
 -- One accepted content that its store does not have yet. At most one of a path is not begun.
-CREATE TABLE pending (
+CREATE TABLE IF NOT EXISTS pending (
     id INTEGER PRIMARY KEY AUTOINCREMENT,  -- gives the order
     path BLOB NOT NULL,
     folder BLOB NOT NULL,
@@ -27,11 +27,11 @@ CREATE TABLE pending (
     cause TEXT NOT NULL DEFAULT '',
     beside BLOB                     -- the path it goes to since `path` was changed meanwhile
 ) STRICT;
-CREATE INDEX pending_by_path ON pending (path, id);
-CREATE INDEX pending_by_folder ON pending (folder);
-CREATE INDEX pending_by_data ON pending (data);
+CREATE INDEX IF NOT EXISTS pending_by_path ON pending (path, id);
+CREATE INDEX IF NOT EXISTS pending_by_folder ON pending (folder);
+CREATE INDEX IF NOT EXISTS pending_by_data ON pending (data);
 -- What arrived: while the store has it in this version it is shown as before.
-CREATE TABLE settled (
+CREATE TABLE IF NOT EXISTS settled (
     path BLOB PRIMARY KEY,
     id INTEGER NOT NULL,
     version TEXT NOT NULL,
@@ -39,30 +39,30 @@ CREATE TABLE settled (
     token TEXT NOT NULL,
     shown_ns INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX settled_by_age ON settled (id);
+CREATE INDEX IF NOT EXISTS settled_by_age ON settled (id);
 -- What was kept beside, until somebody has read of it.
-CREATE TABLE conflicts (
+CREATE TABLE IF NOT EXISTS conflicts (
     id INTEGER PRIMARY KEY,
     path BLOB NOT NULL,
     beside BLOB NOT NULL,
     at_ns INTEGER NOT NULL
 ) STRICT;
 -- Who changes names just now. With `target`, a folder is on its way there.
-CREATE TABLE holds (
+CREATE TABLE IF NOT EXISTS holds (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     owner TEXT NOT NULL,
     path BLOB NOT NULL,
     target BLOB
 ) STRICT;
-CREATE TABLE numbers (
+CREATE TABLE IF NOT EXISTS numbers (
     name TEXT PRIMARY KEY,
     number INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO numbers VALUES ('bytes', 0), ('turn', 0);
-CREATE TRIGGER more AFTER INSERT ON pending BEGIN
+INSERT OR IGNORE INTO numbers VALUES ('bytes', 0), ('turn', 0);
+CREATE TRIGGER IF NOT EXISTS more AFTER INSERT ON pending BEGIN
     UPDATE numbers SET number = number + NEW.held WHERE name = 'bytes';
 END;
-CREATE TRIGGER fewer AFTER DELETE ON pending BEGIN
+CREATE TRIGGER IF NOT EXISTS fewer AFTER DELETE ON pending BEGIN
     UPDATE numbers SET number = number - OLD.held WHERE name = 'bytes';
 END;
 """

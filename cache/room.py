@@ -57,8 +57,8 @@ class Room:
             self._taken -= size
             self._changed.notify_all()
 
-    def freed(self) -> None:
-        """Look at the numbers anew: something was uploaded."""
+    def refresh(self) -> None:
+        """Look at the numbers anew: something was accepted or uploaded."""
         with self._changed:
             self._looked_at = float("-inf")
             self._changed.notify_all()

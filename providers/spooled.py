@@ -1,5 +1,6 @@
 """Spooled: writers whose content goes to a journal, and readers of what is pending there."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from cache.spool import Spool
 from providers.base import Entry, Kind, Reader, Writer
 from providers.errors import BadRange, NoSpace, Unavailable, Unsupported
 from providers.names import basename
+
+_LOG = logging.getLogger(__name__)
 
 # When a client that was refused should come back.
 _RETRY_SECONDS = 5.0
@@ -30,7 +33,11 @@ def journalled(path: str) -> Iterator[None]:
     except JournalBusy as error:
         raise Unavailable(path, detail=str(error), retry_after_seconds=_RETRY_SECONDS) from error
     except JournalError as error:
-        raise Unavailable(path, detail=str(error)) from error
+        # Its text may hold a path of this machine.
+        _LOG.warning("the journal of pending writes: %s", error)
+        raise Unavailable(
+            path, detail="the gateway's journal cannot be used; see its log"
+        ) from error
 
 
 def entry_of(pending: Pending) -> Entry:

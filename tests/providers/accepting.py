@@ -29,9 +29,7 @@ def number_of(data: bytes) -> int:
 def main() -> None:
     """Write, with one writer left unfinished beside each that is committed."""
     root, journal, seed = sys.argv[1:]
-    store = WriteBackProvider(
-        LocalProvider(LocalOptions(root=Path(root))), Journal(Path(journal))
-    )
+    store = WriteBackProvider(LocalProvider(LocalOptions(root=Path(root))), Journal(Path(journal)))
     chance = random.Random(seed)
     number = int(seed) * 100_000
     kept = []

@@ -74,9 +74,7 @@ def test_fifty_kills(tmp_path: Path) -> None:
         now = _at_origin(root)
         assert all(now[name] >= number for name, number in arrived.items())
         arrived = now
-        with_journal = WriteBackProvider(
-            LocalProvider(LocalOptions(root=root)), Journal(journal)
-        )
+        with_journal = WriteBackProvider(LocalProvider(LocalOptions(root=root)), Journal(journal))
         for name in NAMES:
             least = max(acks.get(name, 0), shown.get(name, 0))
             try:

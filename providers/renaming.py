@@ -8,7 +8,6 @@ between leaves every accepted content pending, under its old name or its new one
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from cache.journal import Journal
 from cache.pending import Pending
@@ -25,11 +24,9 @@ from providers.errors import (
     Unavailable,
 )
 from providers.names import check_path, parent
+from providers.overlay import NAMES_SECONDS, Overlay
 from providers.spooled import entry_of, journalled
 from providers.uploader import Call
-
-if TYPE_CHECKING:
-    from providers.write_back import WriteBackProvider
 
 
 class Renaming:
@@ -37,18 +34,15 @@ class Renaming:
 
     def __init__(
         self,
-        overlay: "WriteBackProvider",
+        overlay: Overlay,
         origin: Provider,
         journal: Journal,
         call: Call,
-        *,
-        wait_seconds: float,
     ) -> None:
         self._overlay = overlay
         self._origin = origin
         self._journal = journal
         self._call = call
-        self._wait_seconds = wait_seconds
 
     def mkdir(self, path: str) -> Entry:
         """Make a folder at the origin, at once."""
@@ -187,7 +181,7 @@ class Renaming:
             check_path(path)
         with (
             journalled(paths[0]),
-            self._journal.holds.take(*paths, wait_seconds=self._wait_seconds) as numbers,
+            self._journal.holds.take(*paths, wait_seconds=NAMES_SECONDS) as numbers,
         ):
             yield numbers
 

@@ -102,7 +102,7 @@ class Uploader:
             started = 0
             self._journal.changed.clear()
             try:
-                if self._journal.lead():
+                if self._journal.uploads.lead():
                     started = self._start()
             except JournalError as error:
                 if not self._stopping.is_set():
@@ -123,7 +123,7 @@ class Uploader:
         if room <= 0:
             return 0
         self._recover()
-        ready = self._journal.ready(UPLOADS_AT_ONCE * 2)
+        ready = self._journal.uploads.ready(UPLOADS_AT_ONCE * 2)
         fresh = [pending for pending in ready if pending.id not in known][:room]
         for pending in fresh:
             thread = threading.Thread(
@@ -150,13 +150,13 @@ class Uploader:
 
     def _upload(self, pending: Pending) -> None:
         try:
-            begun = self._journal.begin(pending)
+            begun = self._journal.uploads.begin(pending)
             if begun is None:
                 return
             try:
                 self._bring(begun, lets_go=not pending.is_begun)
             except _LetGo:
-                self._journal.put_back(begun, pending.state, tried=False)
+                self._journal.uploads.put_back(begun, pending.state, tried=False)
             except _Unsure as error:
                 self._failed(begun, error.cause, unsure=True)
             except StorageError as error:
@@ -170,7 +170,7 @@ class Uploader:
                 self._stopping.wait(1.0)
         except Exception as error:  # noqa: BLE001 - a store is foreign code; it stops no other
             _LOG.exception("an upload of %r failed", pending.path)
-            self._journal.put_back(pending, "stuck", cause=type(error).__name__)
+            self._journal.uploads.put_back(pending, "stuck", cause=type(error).__name__)
         finally:
             with self._lock:
                 del self._running[pending.id]
@@ -189,10 +189,10 @@ class Uploader:
                     self._paused_until = time.monotonic() + wait
                 wait = 0.0
             state = "begun" if unsure else "waiting"
-            self._journal.put_back(pending, state, cause=str(error), wait_seconds=wait)
+            self._journal.uploads.put_back(pending, state, cause=str(error), wait_seconds=wait)
             _LOG.info("an upload of %r is tried again: %s", pending.path, error)
             return
-        self._journal.put_back(pending, "stuck", cause=str(error))
+        self._journal.uploads.put_back(pending, "stuck", cause=str(error))
         _LOG.warning(
             "an upload is stuck, and kept: %r (number %d): %s", pending.path, pending.id, error
         )
@@ -234,7 +234,7 @@ class Uploader:
                     if error.temporary:
                         raise _Unsure(error) from error
                     _LOG.info("a time was refused, the bytes stand: %s", error)
-            now = self._journal.settle(pending, entry.version, entry.mtime_ns)
+            now = self._journal.uploads.settle(pending, entry.version, entry.mtime_ns)
 
     def _replace(self, pending: Pending, descriptor: int, *, lets_go: bool) -> Entry | None:
         """Put the content in its place; None when that was changed meanwhile."""
@@ -320,14 +320,14 @@ class Uploader:
             if name is None:
                 name = beside(pending.path, pending.accepted_ns, number, max_bytes=limit)
                 number += 1
-                self._journal.set_beside(pending, name)
+                self._journal.uploads.set_beside(pending, name)
             try:
                 self._send(name, descriptor, "", lets_go=lets_go)
             except AlreadyExists:
                 if self._same(name, descriptor) is None:
                     name = None
                     continue
-            self._journal.set_aside(pending, name)
+            self._journal.uploads.set_aside(pending, name)
             _LOG.warning(
                 "%r was changed at its store before an accepted write arrived; that is kept as %r",
                 pending.path,

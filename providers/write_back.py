@@ -4,7 +4,6 @@
 it. Names change at the store at once; see `renaming`.
 """
 
-import contextlib
 import hashlib
 import os
 import time
@@ -13,56 +12,32 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
-from cache.errors import JournalBusy
 from cache.journal import Journal
 from cache.pending import Look
 from cache.spool import Spool
 from providers.base import Capabilities, Entry, Provider, Reader, Usage, Writer
 from providers.errors import (
-    AlreadyExists,
     Changed,
-    InvalidPath,
-    IsADirectory,
     NoSpace,
     NotADirectory,
     NotFound,
-    TimedOut,
     Unavailable,
     Unsupported,
 )
-from providers.names import basename, check_path, join, parent
+from providers.names import check_path, join, parent
+from providers.overlay import NAMES_SECONDS, TRIES, Overlay, shown
 from providers.renaming import Renaming
 from providers.spooled import ShownReader, SpoolReader, SpoolWriter, entry_of, journalled
 from providers.uploader import Call, Uploader, call_directly
 from providers.wrap import Wrapper
 
-# How long a change of names waits for the uploads that it depends on, and a writer for it.
-NAMES_SECONDS = 10.0
 _BATCH = 256
 _BLOCK_BYTES = 1 << 20
-_TRIES = 1000
 _PAUSE_SECONDS = 0.005
 
 T = TypeVar("T")
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """What stands at a path, and what a new content would replace there.
-
-    `base` is the origin's version, "" for nothing, None when it cannot be asked.
-    """
-
-    entry: Entry | None
-    base: str | None
-    look: Look
-
-    @property
-    def is_known(self) -> bool:
-        """Tell whether the answer is certain."""
-        return self.base is not None or self.look.pending is not None
 
 
 class WriteBackProvider(Wrapper):
@@ -79,7 +54,8 @@ class WriteBackProvider(Wrapper):
         self.journal = journal
         self._call = call
         self._uploader = Uploader(inner, journal, call)
-        self._renaming = Renaming(self, inner, journal, call, wait_seconds=NAMES_SECONDS)
+        self._overlay = Overlay(inner, journal, call)
+        self._renaming = Renaming(self._overlay, inner, journal, call)
 
     @property
     def capabilities(self) -> Capabilities:  # type: ignore[override]  # as lazy as the inner one's
@@ -90,10 +66,7 @@ class WriteBackProvider(Wrapper):
     # Reading
 
     def stat(self, path: str) -> Entry:
-        entry = self.see(check_path(path)).entry
-        if entry is None:
-            raise NotFound(path)
-        return entry
+        return self._overlay.stat(path)
 
     def scandir(self, path: str) -> Iterator[Entry]:
         with journalled(path):
@@ -112,7 +85,7 @@ class WriteBackProvider(Wrapper):
             for entry in batch:
                 pending.discard(entry.name)
                 look = looks.get(entry.name)
-                yield entry if look is None else _shown(entry, look)
+                yield entry if look is None else shown(entry, look)
         for name in sorted(pending):
             try:
                 yield self.stat(join(path, name))
@@ -121,7 +94,7 @@ class WriteBackProvider(Wrapper):
 
     def open(self, path: str) -> Reader:
         check_path(path)
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             with journalled(path):
                 look = self.journal.look(path)
                 if look.pending is not None:
@@ -138,12 +111,12 @@ class WriteBackProvider(Wrapper):
             with journalled(path):
                 again = self.journal.look(path)
             if again.pending is None:
-                return ShownReader(_shown(reader.entry, again), reader, self._call)
+                return ShownReader(shown(reader.entry, again), reader, self._call)
             reader.close()
         raise Unavailable(path, detail="it is changed all the time")
 
     def checksum(self, path: str, algorithm: str, *, expect: str | None = None) -> bytes:
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             with journalled(path):
                 look = self.journal.look(check_path(path))
             if look.pending is None:
@@ -181,7 +154,7 @@ class WriteBackProvider(Wrapper):
     ) -> Writer:
         if not self.inner.capabilities.create:
             return self.inner.create(path, overwrite=overwrite, expect=expect)
-        seen = self.target(path, overwrite=overwrite, expect=expect)
+        seen = self._overlay.target(path, overwrite=overwrite, expect=expect)
         size_max = self.capabilities.size_max
         if size_max is not None and (size_hint or 0) > size_max:
             raise NoSpace(path, detail=f"files have {size_max} bytes at most here")
@@ -195,7 +168,7 @@ class WriteBackProvider(Wrapper):
                 raise
 
         def accept(spool: Spool) -> Entry:
-            return self.accept(path, spool, seen, overwrite=overwrite, expect=expect)
+            return self._overlay.accept(path, spool, seen, overwrite=overwrite, expect=expect)
 
         return SpoolWriter(path, spool, accept, random=False, size_max=size_max)
 
@@ -206,7 +179,7 @@ class WriteBackProvider(Wrapper):
             version = reader.entry.version
             if expect is not None and expect != version:
                 raise Changed(path)
-            seen = self.target(path, expect=version)
+            seen = self._overlay.target(path, expect=version)
             spool = self._spool(path)
             try:
                 self._fill(path, spool, reader)
@@ -215,7 +188,7 @@ class WriteBackProvider(Wrapper):
                 raise
 
         def accept(spool: Spool) -> Entry:
-            return self.accept(path, spool, seen, overwrite=True, expect=version)
+            return self._overlay.accept(path, spool, seen, overwrite=True, expect=version)
 
         size_max = self.capabilities.size_max
         return SpoolWriter(path, spool, accept, random=True, size_max=size_max)
@@ -274,108 +247,6 @@ class WriteBackProvider(Wrapper):
                 time.sleep(_PAUSE_SECONDS)
         return True
 
-    # Shared with `renaming`
-
-    def see(self, path: str) -> Seen:
-        """Return what stands at `path` now; raise what the origin says if it must be asked."""
-        for _ in range(_TRIES):
-            with journalled(path):
-                look = self.journal.look(path)
-            if look.pending is not None:
-                return Seen(entry_of(look.pending), look.pending.base, look)
-            entry: Entry | None = None
-            with contextlib.suppress(NotFound):
-                entry = self._call(path, self.inner.stat, path)
-            # Looked at again: what has arrived while the origin was asked is shown as before.
-            with journalled(path):
-                again = self.journal.look(path)
-            if again.pending is None and again.settled == look.settled:
-                if entry is None:
-                    return Seen(None, "", look)
-                return Seen(_shown(entry, look), entry.version, look)
-        raise Unavailable(path, detail="it is changed all the time")
-
-    def target(
-        self,
-        path: str,
-        *,
-        overwrite: bool = True,
-        expect: str | None = None,
-        before: Seen | None = None,
-    ) -> Seen:
-        """Return what a file put at `path` would replace; raise what forbids it.
-
-        While the origin is down what is not pending is unknown: then `before` counts, if nothing
-        happened since, and a condition that cannot be decided is refused.
-        """
-        if not check_path(path):
-            raise IsADirectory(path)
-        limit = self.capabilities.name_max_bytes
-        if len(basename(path).encode(errors="surrogateescape")) > limit:
-            raise InvalidPath(path, detail=f"the name is longer than {limit} bytes")
-        try:
-            seen = self.see(path)
-            if seen.entry is None:
-                self._check_folder(path)
-        except (Unavailable, TimedOut):
-            with journalled(path):
-                look = self.journal.look(path)
-            if look.pending is not None:
-                raise
-            if before is not None and before.is_known and look == before.look:
-                return before
-            if expect is not None or not overwrite:
-                raise
-            return Seen(None, None, look)
-        entry = seen.entry
-        if entry is not None and entry.is_folder:
-            raise IsADirectory(path)
-        if entry is not None and not overwrite:
-            raise AlreadyExists(path)
-        if expect is not None and entry is None:
-            raise NotFound(path)
-        if expect is not None and entry is not None and entry.version != expect:
-            raise Changed(path)
-        return seen
-
-    def accept(
-        self,
-        path: str,
-        spool: Spool,
-        seen: Seen,
-        *,
-        overwrite: bool,
-        expect: str | None,
-        mtime_ns: int | None = None,
-    ) -> Entry:
-        """Make a content the pending one, if the conditions hold; it survives a power cut then."""
-        end = time.monotonic() + NAMES_SECONDS
-        conditional = expect is not None or not overwrite
-        if conditional:
-            seen = self.target(path, overwrite=overwrite, expect=expect, before=seen)
-        while True:
-            try:
-                accepted = self.journal.accept(
-                    path, spool, base=seen.base, look=seen.look, mtime_ns=mtime_ns
-                )
-            except JournalBusy:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(_PAUSE_SECONDS)
-                accepted = None
-            if accepted is not None:
-                return entry_of(accepted)
-            seen = self.target(path, overwrite=overwrite, expect=expect, before=seen)
-
-    def _check_folder(self, path: str) -> None:
-        """Raise what keeps a file from being made in the folder of `path`."""
-        folder = parent(path)
-        if folder:
-            with journalled(path):
-                pending = self.journal.look(folder).pending
-            if pending is not None or not self._call(path, self.inner.stat, folder).is_folder:
-                raise NotADirectory(path)
-
     def _spool(self, path: str) -> Spool:
         with journalled(path):
             return self.journal.spool()
@@ -402,17 +273,6 @@ class WriteBackProvider(Wrapper):
     def _same(self, path: str, look: Look) -> bool:
         with journalled(path):
             return self.journal.look(path) == look
-
-
-def _shown(entry: Entry, look: Look) -> Entry:
-    """Return an entry of the origin as it was shown when it was accepted."""
-    if look.pending is not None:
-        return entry_of(look.pending)
-    settled = look.settled
-    if settled is None or settled.version != entry.version or entry.is_folder:
-        return entry
-    mtime_ns = settled.shown_ns if settled.mtime_ns == entry.mtime_ns else entry.mtime_ns
-    return replace(entry, version=settled.token, mtime_ns=mtime_ns)
 
 
 def _digest(descriptor: int, algorithm: str) -> bytes:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from cache.journal import Journal
+from providers.base import Writer
 from providers.local import LocalOptions, LocalProvider
 from providers.testing.content import signed
 from providers.write_back import WriteBackProvider
@@ -32,7 +33,7 @@ def main() -> None:
     store = WriteBackProvider(LocalProvider(LocalOptions(root=Path(root))), Journal(Path(journal)))
     chance = random.Random(seed)
     number = int(seed) * 100_000
-    kept = []
+    kept: list[Writer] = []
     while True:
         number += 1
         name = chance.choice(NAMES)

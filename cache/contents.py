@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from cache.durable import Durable
+from cache.durable import Durable, sync_folder
 from cache.errors import JournalError, JournalFull
 from cache.owners import Owner
 from cache.pending import SCHEMA, VERSION, Pending
@@ -32,6 +32,8 @@ class Contents:
         try:
             self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
             (folder / "owners").mkdir(mode=0o700, exist_ok=True)
+            for place in (folder, folder.parent, folder.parent.parent):
+                sync_folder(place)
             self.owner = Owner(folder / "owners")
         except OSError as error:
             raise JournalError(f"'{folder}' cannot be used: {error.strerror}") from error

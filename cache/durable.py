@@ -154,6 +154,9 @@ class Durable:
             except sqlite3.Error as error:
                 connection.close()
                 raise self._translate(error) from error
+            except OSError as error:
+                connection.close()
+                raise JournalError(f"'{self.file}': {error.strerror}") from error
             except BaseException:
                 connection.close()
                 raise
@@ -170,6 +173,7 @@ class Durable:
             connection.executescript(
                 f"BEGIN IMMEDIATE;{self._schema};PRAGMA user_version = {self._version};COMMIT"
             )
+            sync_folder(self.file.parent)
         elif version != self._version:
             raise JournalError(
                 f"'{self.file}' was written by another version of the gateway; let that one upload"
@@ -184,6 +188,15 @@ class Durable:
         if code == sqlite3.SQLITE_FULL:
             return JournalFull("the disk of the journal is full")
         return JournalError(f"'{self.file}': {error}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

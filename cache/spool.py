@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+from cache.durable import sync_folder
 from cache.errors import JournalError, JournalFull
 from cache.room import Room
 
@@ -97,11 +98,7 @@ class Spool:
         try:
             os.fsync(self._descriptor)
             held = os.fstat(self._descriptor).st_blocks * 512
-            folder = os.open(self.file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(self.file.parent)
         except OSError as error:
             raise _translated(error) from error
         return held

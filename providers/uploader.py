@@ -86,8 +86,9 @@ class Uploader:
         self._stopping.set()
         self._journal.changed.set()
         end = time.monotonic() + _STOP_SECONDS
+        self._thread.join(_STOP_SECONDS)  # it starts no more of them then
         with self._lock:
-            threads = [self._thread, *self._running.values()]
+            threads = list(self._running.values())
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
 

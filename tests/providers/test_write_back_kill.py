@@ -92,8 +92,8 @@ def test_fifty_kills(tmp_path: Path) -> None:
     assert store.flush(seconds=30)
     assert store.journal.conflicts() == []
     store.journal.sweep()
-    assert list((journal / "data").iterdir()) == []
     store.close()
+    assert list((journal / "data").iterdir()) == []
     assert _at_origin(root) == shown
     assert {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()} - set(NAMES) <= {
         str(p.relative_to(root)) for p in root.rglob(".headgate-*")

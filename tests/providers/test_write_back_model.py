@@ -181,7 +181,7 @@ class Model(RuleBasedStateMachine):
             for path, data in self.files.items():
                 assert get(self.memory, path) == data
             assert names(self.memory) == self.folders | {p for p in self.files if "/" not in p}
-            self.store.sweep(older_than_seconds=0)
+            self.store.close()
             assert list((self.folder / "journal" / "data").iterdir()) == []
         finally:
             self.store.close()
@@ -191,6 +191,4 @@ class Model(RuleBasedStateMachine):
 
 @pytest.mark.timeout(120)
 def test_model() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Model, settings=settings(max_examples=15, stateful_step_count=30)
-    )
+    run_state_machine_as_test(Model, settings=settings(max_examples=15, stateful_step_count=30))

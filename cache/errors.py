@@ -1,6 +1,13 @@
 """What can go wrong in the cache. A full or unwritable disk is none of it: reads pass through."""
 
-__all__ = ["CacheError", "Closed", "WrongLength"]
+__all__ = [
+    "CacheError",
+    "Closed",
+    "JournalBusy",
+    "JournalError",
+    "JournalFull",
+    "WrongLength",
+]
 
 
 class CacheError(Exception):
@@ -22,3 +29,22 @@ class Closed(CacheError):
 
     def __init__(self) -> None:
         super().__init__("this file of the cache was closed; open it again")
+
+
+class JournalError(CacheError):
+    """The journal of pending writes cannot be read or written; nothing was acknowledged."""
+
+
+class JournalFull(JournalError):
+    """There is no room for more pending bytes.
+
+    `passing` says that it may be otherwise once something was uploaded.
+    """
+
+    def __init__(self, text: str, *, passing: bool = True) -> None:
+        super().__init__(text)
+        self.passing = passing
+
+
+class JournalBusy(JournalError):
+    """Somebody else works on this path, and did not end in time."""

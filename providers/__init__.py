@@ -10,6 +10,8 @@ Read `memory` first: it is the reference and fits a few screens.
     local       a folder of this machine; below it `beneath` (opens paths), `place` (a name in an
                 opened folder), `inode` (what the system tells), `pinned` (reads), `replacement`
                 (writes, with `temporary` and `folderlock`), `attributes`, `linux`, `translated`
+    write_back  accepts writes into a journal; below it `overlay` (what is shown), `renaming`,
+                `spooled` (its readers and writers), `uploader`, `beside` (names of conflicts)
     wrap        read-only, prefix, latency and fault wrappers
     testing     the conformance suite, for authors of further stores
 """

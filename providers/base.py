@@ -99,6 +99,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """overwrite=False is decided atomically at commit, whoever else writes."""
     conditional_create: bool = False
     """expect is decided atomically at commit among all writers that use this provider."""
+    deferred: bool = False
+    """Files are accepted while the store is out of reach, and reach it later."""
     links: bool = False
     """Folders may be links to others. `rmdir` takes the link alone, whatever it leads to."""
     case_sensitive: bool = True

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import msgspec
 
+from cache.errors import JournalError
 from providers import registry
+from providers.base import Provider
 from vfs.auth.rights import Rights
 from vfs.auth.shares import Shares
 from vfs.auth.stored_secrets import StoredSecrets
 from vfs.auth.vault import Vault, VaultError
 from vfs.binding import bind, stamps, vault_of
+from vfs.cache_config import CacheMode
 from vfs.config import Config, MountConfig, ServerConfig, StoreConfig
 from vfs.dav.door import handlers
 from vfs.dav.parts import Parts
@@ -33,6 +36,7 @@ from vfs.toml_file import ConfigError, TomlFile
 from vfs.tree.health import Breaker
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.tree import Tree
+from vfs.write_back import open_journal, write_back
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +65,7 @@ class App:
         self.server: Server
         server = config.server
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        folder = self._state_folder(config)
+        folder = self._state_folder = self._make_state_folder(config)
         self.state = self._open_state(config, folder)
         try:
             vault = self._vault(config, folder)
@@ -187,7 +191,7 @@ class App:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def _state_folder(self, config: Config) -> Path:
+    def _make_state_folder(self, config: Config) -> Path:
         """Return where state lies; without a file it lives as long as the process."""
         if config.file is not None:
             return config.server.state_dir
@@ -250,23 +254,52 @@ class App:
     def _store(self, config: Config, mount: MountConfig, place: int, store: StoreConfig) -> _Store:
         key = (mount.path, place)
         is_last = place == len(mount.stores) - 1
+        # Changes go to the first store alone.
+        writes_back = mount.cache is CacheMode.WRITE and not place
         try:
             cached_as = (is_last,) if is_cached(mount, store) else ()
-            made_from = (store.provider, store.options, stamps(store), *cached_as)
+            made_from = (
+                store.provider,
+                store.options,
+                stamps(store),
+                cached_as,
+                config.cache if writes_back else None,
+            )
             there = self._stores.get(key)
             if there is not None and there.made_from == made_from:
                 return there
             provider = registry.make(store.provider, store.options)
         except registry.RegistryError as error:
             raise _error(config, ("mounts", key[0]), f"mount {key[0]}: {error}") from error
-        if not cached_as:
-            return _Store(Replica(provider), made_from)
+        replica = Replica(provider)
+        if cached_as:
+            replica = self._cached(mount, store, provider, is_last=is_last)
+        if writes_back:
+            replica = self._write_back(config, mount.path, replica)
+        return _Store(replica, made_from)
+
+    def _cached(
+        self, mount: MountConfig, store: StoreConfig, provider: Provider, *, is_last: bool
+    ) -> Replica:
         if self._cache is None:
             self._cache = StoreCache(self.config)
         breaker = Breaker()
         name = cache_name(mount, store)
         cached = self._cache.wrap(provider, name, guard=breaker, is_last=is_last)
-        return _Store(Replica(cached, breaker, is_guarded=True), made_from)
+        return Replica(cached, breaker, is_guarded=True)
+
+    def _write_back(self, config: Config, path: str, origin: Replica) -> Replica:
+        try:
+            # The folder of the start: a reload does not move it.
+            journal = open_journal(self._state_folder, path, config.cache)
+        except JournalError as error:
+            _retire(origin)
+            raise _error(
+                config,
+                ("server", "state_dir"),
+                f"mount {path}: its pending writes cannot be opened: {error}",
+            ) from error
+        return write_back(origin, journal)
 
 
 def _retire(replica: Replica) -> None:

@@ -78,7 +78,8 @@ class MountConfig(StoreConfig, frozen=True, kw_only=True):
     read_only: bool = False
     """Refuse every change through this mount."""
     cache: CacheMode | None = None
-    """"read" remembers entries and bytes in `cache_dir`; the default is that for remote stores."""
+    """"read" remembers entries and bytes in `cache_dir`; the default is that for remote stores.
+    "write" also accepts writes into `server.state_dir` and uploads them afterwards."""
     replicas: tuple[StoreConfig, ...] = ()
     """More stores with the same files, tried in order for reads while those before are down."""
 
@@ -263,9 +264,15 @@ def _mount(file: TomlFile, key: Key, path: str) -> MountConfig:
         name, its_options = _store(file, replica, ("provider",))
         replicas.append(StoreConfig(provider=name, options=its_options))
     read_only = "read_only" in table and read_value(file, (*key, "read_only"), bool) is True
-    cache = (
-        CacheMode(str(read_value(file, (*key, "cache"), CacheMode))) if "cache" in table else None
-    )
+    cache = None
+    if "cache" in table:
+        cache = CacheMode(str(read_value(file, (*key, "cache"), CacheMode)))
+        if cache is CacheMode.WRITE and read_only:
+            raise file.error(
+                (*key, "cache"),
+                f'{dotted((*key, "cache"))} = "write" makes no sense with read_only = true; remove'
+                " one of them",
+            )
     return MountConfig(
         path=path,
         provider=provider,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from vfs.commands.pending import pending
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -275,3 +277,6 @@ def _held(mount: str, numbers: "Mapping[str, int]", pinned: tuple[str, ...] = ()
         fetched_bytes=fetched,
         pinned=pinned,
     )
+
+
+cache.add_command(pending)

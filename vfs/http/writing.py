@@ -80,7 +80,9 @@ class Writing:
         """Store what `fill` writes as the file, after all that can refuse it was asked."""
         mtime = request.headers.get("x-oc-mtime")
         mtime_ns = None if mtime is None else parse_unix_time("X-OC-Mtime", mtime)
-        entry = self._existing(request)
+        # A condition is about what is there; without one a file may be taken unseen.
+        unconditional = not _is_conditional(request) and request.conditions.if_none_match is None
+        entry = self._existing(request, unseen=overwrite and unconditional)
         demand_locks = self._judge(request, entry)
         if entry is not None and not overwrite:
             raise BadRequest(412, "Something is there already, and Overwrite is F.")
@@ -155,9 +157,9 @@ class Writing:
             stored = writer.commit()
         return _stored(stored, [], created=False)
 
-    def _existing(self, request: Request) -> Entry | None:
+    def _existing(self, request: Request, *, unseen: bool = False) -> Entry | None:
         try:
-            entry = self._tree.target(request.caller, request.path)
+            entry = self._tree.target(request.caller, request.path, unseen=unseen)
         except NotADirectory:
             raise _no_folder() from None
         if entry is not None and entry.is_folder:

@@ -135,6 +135,11 @@ class Steps:
         except NotFound:
             return None
 
+    def accepts_unseen(self, path: str) -> bool:
+        """Tell whether the store takes files while it cannot say what it has at `path`."""
+        mount, _ = self.table.find(path)
+        return mount is not None and mount.primary.provider.capabilities.deferred
+
     def has_links(self, path: str) -> bool:
         """Tell whether folders at `path` may be links to others."""
         mount, _ = self.table.find(path)

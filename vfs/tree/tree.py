@@ -15,6 +15,8 @@ from providers.errors import (
     NotADirectory,
     NotFound,
     StorageError,
+    TimedOut,
+    Unavailable,
 )
 from vfs.auth.caller import Caller
 from vfs.auth.right import Right
@@ -142,10 +144,11 @@ class Tree:
         mount, _ = self._steps.table.find(paths.parse(path))
         return Capabilities() if mount is None else mount.primary.provider.capabilities
 
-    def target(self, caller: Caller, path: str) -> Entry | None:
+    def target(self, caller: Caller, path: str, *, unseen: bool = False) -> Entry | None:
         """Return what stands where `caller` wants to put something, or None.
 
-        Whoever may neither create nor modify here is not told.
+        Whoever may neither create nor modify here is not told. With `unseen`, also None when a
+        store that takes files nevertheless cannot say.
         """
         path = paths.parse(path)
         self._rights.check(caller, path, Right.CREATE, Right.MODIFY, Right.LOCK)
@@ -153,6 +156,10 @@ class Tree:
             return self._steps.stat(path)
         except NotFound:
             return None
+        except (Unavailable, TimedOut):
+            if unseen and self._steps.accepts_unseen(path):
+                return None
+            raise
 
     def check(self, caller: Caller, path: str, right: Right) -> None:
         """Raise Denied unless `caller` has `right` at `path`, ReadOnly where a mount is.
@@ -197,12 +204,22 @@ class Tree:
         rights = self._rights
         rights.check(caller, path, Right.CREATE, Right.MODIFY)
         replica, below = self._steps.changeable(path)
-        entry = self._steps.existing(path)
+        try:
+            entry = self._steps.existing(path)
+        except (Unavailable, TimedOut):
+            if not self._steps.accepts_unseen(path):
+                raise
+            # Whichever is there: who may both create and modify may do this.
+            rights.check(caller, path, Right.CREATE)
+            rights.check(caller, path, Right.MODIFY)
+            entry = None
+        else:
+            if entry is None and expect is not None:
+                rights.check(caller, path, Right.CREATE)
+                raise NotFound(path)
         if entry is None:
             rights.check(caller, path, Right.CREATE)
             paths.check_new(path)
-            if expect is not None:
-                raise NotFound(path)
         else:
             if entry.is_folder:
                 raise IsADirectory(path)

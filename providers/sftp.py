@@ -45,6 +45,7 @@ class SftpProvider(Provider):
     """
 
     name = "sftp"
+    remote = True
     options = SftpOptions
 
     def __init__(self, options: SftpOptions) -> None:

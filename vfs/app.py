@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -37,6 +38,9 @@ from vfs.tree.health import Breaker
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.tree import Tree
 from vfs.write_back import open_journal, write_back
+
+# A writer may have made its temporary and not yet marked it as its own.
+_TEMPORARY_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +81,7 @@ class App:
         self.tree = Tree(table, Rights(config.grants()))
         self._stores = stores
         parts = Parts(self.state, folder / UPLOADS_FOLDER)
-        self._sweeper = Sweeper(parts)
+        self._sweeper = Sweeper(parts, self._sweep_stores)
         self.tree.events.follow(Follower(self.state, self.tree.exists).follow)
         try:
             self.entrance = self._enter(config, folder, vault)
@@ -179,6 +183,22 @@ class App:
         self.entrance.close()
         self._forget()
 
+    def _sweep_stores(self, is_stopped: Callable[[], bool]) -> None:
+        """Remove the temporaries of writers that a kill or a cut has ended."""
+        for (path, _), store in list(self._stores.items()):
+            if is_stopped():
+                return
+            replica = store.replica
+            try:
+                removed = replica.call(
+                    path, replica.provider.sweep, older_than_seconds=_TEMPORARY_SECONDS
+                )
+            except Exception as error:  # noqa: BLE001 - a store that cannot be swept now is served all the same
+                _log.info("mount %s could not be swept: %s", path, error)
+                continue
+            if removed:
+                _log.info("mount %s: %d temporaries of dead writers were removed", path, removed)
+
     def _close_stores(self) -> None:
         stores, self._stores = self._stores, {}
         for store in stores.values():
@@ -263,7 +283,7 @@ class App:
                 store.options,
                 stamps(store),
                 cached_as,
-                config.cache if writes_back else None,
+                writes_back,
             )
             there = self._stores.get(key)
             if there is not None and there.made_from == made_from:

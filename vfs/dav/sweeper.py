@@ -1,7 +1,8 @@
-"""Sweeper: ends the uploads in parts that their clients have forgotten."""
+"""Sweeper: removes what clients and killed processes have left behind."""
 
 import logging
 import threading
+from collections.abc import Callable
 
 from vfs.dav.parts import Parts
 
@@ -14,13 +15,20 @@ _log = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Sweeps once when it is started and every hour from then on, in a thread of its own.
+    """Ends forgotten uploads once when it is started and every hour from then on.
 
-    All attributes are fixed; `_stop` is set once. Several processes may sweep the same uploads.
+    `sweep_stores` is called once, after the first of these: a store takes a walk through all of it.
+    It is told what asks it to stop. There is one thread. All attributes are fixed; `_stop` is set
+    once. Several processes may sweep the same uploads.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        sweep_stores: Callable[[Callable[[], bool]], None] = lambda _stopped: None,
+    ) -> None:
         self._parts = parts
+        self._sweep_stores = sweep_stores
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -35,10 +43,14 @@ class Sweeper:
             self._thread.join()
 
     def _run(self) -> None:
+        is_first = True
         while True:
             try:
                 self._parts.sweep(untouched_seconds=IDLE_SECONDS)
             except Exception:  # noqa: BLE001 - the next sweep may do what this one could not
                 _log.exception("uploads that nobody goes on with could not be swept")
+            if is_first:
+                is_first = False
+                self._sweep_stores(self._stop.is_set)
             if self._stop.wait(INTERVAL_SECONDS):
                 return

@@ -117,10 +117,3 @@ def test_a_folder_that_cannot_be_used_is_said_and_hinders_no_start(site: "Comman
     _, url = site.serve(*HERE)
     for _ in range(2):
         assert fetch(f"{url}/a/deep/g") == b"g" * 1000
-
-
-def test_write_is_no_mode_yet(site: "Command") -> None:
-    site.write(CONFIG.replace('cache = "read"', 'cache = "write"', 1))
-    done = site.run("check-config", "headgate.toml")
-    assert done.returncode == 2
-    assert "must be one of off, read" in done.stderr

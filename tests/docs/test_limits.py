@@ -53,7 +53,7 @@ def test_every_number_is_the_program_s(root: Path) -> None:
 
 def test_every_row_was_read(root: Path) -> None:
     page = (root / "docs" / "howto" / "limits.md").read_text()
-    assert set(re.findall(r"`((?:vfs|cache)\.[\w.]+)`", page)) == set(rows(root))
+    assert set(re.findall(r"`((?:vfs|cache|providers)\.[\w.]+)`", page)) == set(rows(root))
 
 
 @pytest.mark.parametrize("name", sorted(constants()))

@@ -136,17 +136,21 @@ class CachedFile:
             self._file.touch()
         self._tools.counters.add_read(self.key.mount, "hits", size)
 
-    def read_ahead(self, offset: int, size: int, fetch: Fetch) -> None:
-        """Have the bytes fetched in the background, as far as hands are free for this file."""
+    def read_ahead(self, offset: int, size: int, fetch: Fetch) -> int:
+        """Have the bytes fetched in the background, as far as hands are free for this file.
+
+        Return up to where.
+        """
         end = min(self.size, offset + size)
         run = self._tools.fetch_bytes
         while offset < end:
             with self._lock:
                 if len(self._pending) >= self._tools.parallel:
-                    return
+                    return offset
             part = min((offset // run + 1) * run, end) - offset
             self._submit(offset, part, fetch)
             offset += part
+        return offset
 
     def warm(self, fetch: Fetch) -> Iterator[int]:
         """Fetch all that is missing; yield again and again how many bytes are there.

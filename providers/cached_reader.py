@@ -16,7 +16,8 @@ _LARGEST_WINDOW_BYTES = 16 << 20
 class CachedReader(Reader):
     """Gives the bytes of `entry` alone, from many threads.
 
-    All is fixed but `_is_whole`, `_has_missed`, which only ever become true, and `_is_closed`.
+    All is fixed but `_is_whole`, `_has_missed`, which only ever become true, `_is_closed`, and
+    `_wanted`, where what is still to be read ahead begins and ends: a lost update does no harm.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class CachedReader(Reader):
         self._guard = guard
         self._provider = provider
         self._ahead = ReadAhead(largest=_LARGEST_WINDOW_BYTES)
+        self._wanted = (0, 0)
         self._is_whole = entry.size == 0
         self._has_missed = False
         self._is_closed = False
@@ -81,11 +83,21 @@ class CachedReader(Reader):
 
     def _read_ahead(self, offset: int, size: int) -> None:
         window = self._ahead.saw(offset, size)
-        if window is None:
+        if window is not None and window.stride:
+            for number in range(window.count):
+                start = window.offset + number * window.stride
+                self._file.read_ahead(start, window.size, self._origin.fetch)
             return
-        for number in range(window.count):
-            start = window.offset + number * window.stride
-            self._file.read_ahead(start, window.size, self._origin.fetch)
+        start, end = self._wanted
+        if not end - 2 * _LARGEST_WINDOW_BYTES <= offset <= end:
+            start = end = 0  # the reader went elsewhere
+        if window is not None:
+            start = start if start < end else window.offset
+            end = window.offset + window.size
+        start = max(start, offset)
+        if start < end:
+            # What no hand is free for now is left for the next read.
+            self._wanted = (self._file.read_ahead(start, end - start, self._origin.fetch), end)
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -295,17 +295,20 @@ def test_a_slow_store_never_holds_up_what_is_known(cached: CachedProvider, origi
     names(cached, "folder")
     get(cached, "folder/file")
     with cached.open("other") as reader:
-        reader.read_at(0, 5000)
+        reader.read_at(20_000, 10_000)
     origin.delay_seconds = 1.0
     missing = cached.open("other")
-    waiting = threading.Thread(target=missing.read_at, args=(50_000, 100))
+    waiting = threading.Thread(target=missing.read_at, args=(80_000, 100))
     waiting.start()
     time.sleep(0.1)
     began = time.monotonic()
     assert get(cached, "folder/file") == DATA
     assert names(cached, "folder") == {"file"}
     with cached.open("other") as reader:
-        assert reader.read_at(100, 1000) == DATA[100:1100]
+        for offset in range(20_000, 30_000, 1000):
+            assert reader.read_at(offset, 1000) == DATA[offset : offset + 1000]
+            time.sleep(0.005)  # what was read ahead would begin now
+    # Nothing was read ahead that closing would have waited for.
     assert time.monotonic() - began < 0.5
     waiting.join()
     missing.close()

@@ -30,8 +30,7 @@ Build = Callable[..., CachedProvider]
 class Clock:
     """Time as the test wants it to be."""
 
-    def __init__(self) -> None:
-        self.ahead_seconds = 0.0
+    ahead_seconds = 0.0
 
     def __call__(self) -> float:
         return time.time() + self.ahead_seconds

@@ -145,9 +145,9 @@ def test_a_lost_answer_uploads_once(make: Make, memory: MemoryProvider) -> None:
     store = make(lying)
     put(store, "file", b"one")
     put(store, "file", b"two")
-    assert store.flush(seconds=10)
+    assert store.flush(seconds=60)
     put(store, "file", b"three")
-    assert store.flush(seconds=10)
+    assert store.flush(seconds=60)
     assert lying.lies == 0
     assert get(memory, "file") == b"three"
     assert store.journal.conflicts() == []

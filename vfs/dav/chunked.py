@@ -15,13 +15,14 @@ from providers.base import Entry, Kind
 from providers.translated import Translated
 from vfs.auth.right import Right
 from vfs.dav.bodies import parse_propfind
-from vfs.dav.multistatus import BASIC, CONTENT_TYPE, PropfindTemplate, multistatus
+from vfs.dav.multistatus import BASIC, PropfindTemplate, multistatus
 from vfs.dav.parts import Parts, name_of
 from vfs.dav.propfind import href_of
 from vfs.dav.transfers import overwrites
 from vfs.dav.xml import MAX_BODY_BYTES
 from vfs.http.bad_request import BadRequest
 from vfs.http.etags import make_etag
+from vfs.http.markup import CONTENT_TYPE
 from vfs.http.request import Request, Response
 from vfs.http.target import parse_destination
 from vfs.http.upload_check import UploadCheck

@@ -4,12 +4,13 @@ from providers.errors import NotADirectory, NotFound
 from vfs.auth.right import Right
 from vfs.dav.bodies import parse_mkcol
 from vfs.dav.locks import Locked, Locks
-from vfs.dav.multistatus import CONTENT_TYPE, mkcol_body, multistatus, status_response
+from vfs.dav.multistatus import mkcol_body, multistatus, status_response
 from vfs.dav.preconditions import require
 from vfs.dav.proppatch import Told, fault, grouped, outcome, set_dead
 from vfs.dav.xml import MAX_BODY_BYTES
 from vfs.errors import meaning
 from vfs.http.bad_request import BadRequest
+from vfs.http.markup import CONTENT_TYPE
 from vfs.http.request import Request, Response
 from vfs.state.base import StateStore
 from vfs.state.errors import StateError, TooLarge, TooMany

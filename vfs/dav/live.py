@@ -7,8 +7,9 @@ from providers.errors import StorageError
 from vfs.auth.right import Right
 from vfs.dav.bodies import DAV
 from vfs.dav.locks import lockdiscovery
-from vfs.dav.multistatus import BASIC, OURS, Value
-from vfs.dav.xml import Name, escape
+from vfs.dav.multistatus import BASIC, Value
+from vfs.dav.xml import Name
+from vfs.http.markup import OURS, escape
 from vfs.http.request import Request
 from vfs.http.target import quote
 from vfs.state.base import Depth, LockRecord, StateStore

@@ -11,11 +11,12 @@ from vfs.auth.right import Right
 from vfs.dav import if_header
 from vfs.dav.bodies import parse_lockinfo
 from vfs.dav.if_header import List, holds, parse_if
-from vfs.dav.multistatus import CONTENT_TYPE, multistatus, status_response
+from vfs.dav.multistatus import multistatus, status_response
 from vfs.dav.preconditions import etag_of, require
 from vfs.dav.xml import MAX_BODY_BYTES
 from vfs.http.bad_request import BadRequest
 from vfs.http.etags import variants
+from vfs.http.markup import CONTENT_TYPE
 from vfs.http.request import Request, Response
 from vfs.http.target import quote
 from vfs.state.base import Depth, LockRecord, Scope, StateStore

@@ -5,17 +5,14 @@ from http import HTTPStatus
 
 from providers.base import Entry
 from vfs.dav.bodies import DAV, Asked, Propfind
-from vfs.dav.xml import Name, empty_element, escape
+from vfs.dav.xml import Name, empty_element
 from vfs.http.dates import http_date, rfc3339
 from vfs.http.etags import make_etag
+from vfs.http.markup import escape
 from vfs.http.media_types import media_type
 
 Value = Callable[[str, Entry], str | None]
 """Gives the inner XML of a property for a tree path and its entry, None where it has none."""
-
-CONTENT_TYPE = "application/xml; charset=utf-8"
-OURS = "https://headgate.dev/ns"
-"""The namespace of what no standard has."""
 
 _BLOCK_CHARACTERS = 64 * 1024
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">\n'
@@ -188,20 +185,6 @@ def status_response(href: str, status: int, *, condition: str = "", detail: str 
     error = f"<D:error><D:{condition}/></D:error>" if condition else ""
     text = f"<D:responsedescription>{escape(detail)}</D:responsedescription>" if detail else ""
     return f"<D:response><D:href>{href}</D:href>{_status(status)}{error}{text}</D:response>\n"
-
-
-def error_body(condition: str, hrefs: Iterable[str] = (), *, detail: str = "") -> bytes:
-    """Return the body of a refusal that names its DAV: precondition, with the hrefs concerned.
-
-    `detail` says the same to people; programs skip an element that they do not know.
-    """
-    told = f'<H:detail xmlns:H="{OURS}">{escape(detail)}</H:detail>' if detail else ""
-    inner = "".join(f"<D:href>{href}</D:href>" for href in hrefs)
-    element = f"<D:{condition}>{inner}</D:{condition}>" if inner else f"<D:{condition}/>"
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>\n'
-        f'<D:error xmlns:D="DAV:">{element}{told}</D:error>\n'
-    ).encode()
 
 
 def _propstats(groups: Iterable[tuple[int, Sequence[str]]]) -> str:

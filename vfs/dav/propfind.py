@@ -7,9 +7,10 @@ from providers.base import Entry
 from vfs.dav.bodies import Asked, parse_propfind
 from vfs.dav.live import IN_ALL, LOCKDISCOVERY, Live
 from vfs.dav.locks import Locks
-from vfs.dav.multistatus import CONTENT_TYPE, PropfindTemplate, multistatus
+from vfs.dav.multistatus import PropfindTemplate, multistatus
 from vfs.dav.xml import MAX_BODY_BYTES, Name
 from vfs.http.bad_request import BadRequest
+from vfs.http.markup import CONTENT_TYPE
 from vfs.http.request import Request, Response
 from vfs.http.staleness import stale_headers
 from vfs.http.target import quote

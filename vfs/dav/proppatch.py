@@ -17,11 +17,12 @@ from vfs.dav.live import (
     SUPPORTEDLOCK,
 )
 from vfs.dav.locks import Locks
-from vfs.dav.multistatus import BASIC, CONTENT_TYPE, multistatus, propstat_response
+from vfs.dav.multistatus import BASIC, multistatus, propstat_response
 from vfs.dav.preconditions import require
 from vfs.dav.xml import MAX_BODY_BYTES, Name, empty_element
 from vfs.errors import meaning
 from vfs.http.dates import parse_http_date
+from vfs.http.markup import CONTENT_TYPE
 from vfs.http.request import Request, Response
 from vfs.state.base import StateStore
 from vfs.state.errors import StateError, TooLarge, TooMany

@@ -4,7 +4,6 @@ What a client stores in a property comes back with the same names, prefixes, xml
 content. Comments and processing instructions are dropped.
 """
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 from xml.parsers import expat
@@ -12,6 +11,7 @@ from xml.parsers import expat
 import msgspec
 
 from vfs.http.bad_request import BadRequest
+from vfs.http.markup import escape
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 64
@@ -24,18 +24,6 @@ MAX_NAMESPACE_CHARACTERS = 1024
 _XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 _SEPARATOR = "\x1f"  # XML cannot hold it, so no namespace can be split at it
 _MAX_NAME_CHARACTERS = 2048  # with its namespace
-
-_ILLEGAL = "\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
-_SPECIAL = re.compile(f'[&<>"\t\n\r{_ILLEGAL}]')
-_ENTITIES = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    '"': "&quot;",
-    "\t": "&#9;",
-    "\n": "&#10;",
-    "\r": "&#13;",
-}
 
 
 class Name(NamedTuple):
@@ -98,14 +86,6 @@ def parse(body: bytes) -> Element:
         raise BadRequest(400, "The XML body has an unknown encoding; send it as UTF-8.") from None
     assert builder.root is not None, "expat refuses a document without a root"
     return builder.root
-
-
-def escape(text: str) -> str:
-    """Return text for element content or a quoted attribute.
-
-    A character that XML 1.0 cannot hold, so also a byte that is no UTF-8, becomes U+FFFD.
-    """
-    return text if _SPECIAL.search(text) is None else _SPECIAL.sub(_replacement, text)
 
 
 def serialise(element: Element) -> str:
@@ -259,7 +239,3 @@ def _declaration(prefix: str, namespace: str) -> str:
 
 def _qualified(prefix: str, local: str) -> str:
     return f"{prefix}:{local}" if prefix else local
-
-
-def _replacement(found: re.Match[str]) -> str:
-    return _ENTITIES.get(found[0], "\ufffd")

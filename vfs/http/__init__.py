@@ -15,6 +15,7 @@ hasher        several checksums in one pass
 digests       checksums as header fields
 upload_check  an upload against its checksum headers
 media_types   types by name; what a browser must not run
+markup        XML that answers hold
 listing       a folder as HTML and JSON
 sharing       shares: made, listed, ended
 forwarded     the client behind trusted proxies

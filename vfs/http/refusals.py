@@ -6,8 +6,8 @@ from providers.errors import Denied, StorageError
 from vfs import errors
 from vfs.auth.caller import Caller
 from vfs.auth.errors import Ambiguous, AuthError, Throttled
-from vfs.dav.multistatus import CONTENT_TYPE, error_body
 from vfs.http.bad_request import BadRequest
+from vfs.http.markup import CONTENT_TYPE, error_body
 from vfs.http.request import Response, text_response
 from vfs.state.errors import LockConflict, StateError
 

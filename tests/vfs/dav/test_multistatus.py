@@ -9,15 +9,14 @@ from providers.base import Entry, Kind
 from vfs.dav.bodies import Asked, Propfind
 from vfs.dav.multistatus import (
     BASIC,
-    OURS,
     PropfindTemplate,
-    error_body,
     multistatus,
     propstat_response,
     status_response,
 )
 from vfs.dav.xml import Name
 from vfs.http.etags import make_etag
+from vfs.http.markup import OURS, error_body
 from vfs.http.target import quote
 
 FILE = Entry("a&b.tif", Kind.FILE, 7, 1_700_000_000_000_000_000, "v1")

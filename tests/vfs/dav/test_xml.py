@@ -16,11 +16,11 @@ from vfs.dav.xml import (
     Element,
     Name,
     empty_element,
-    escape,
     parse,
     serialise,
 )
 from vfs.http.bad_request import BadRequest
+from vfs.http.markup import escape
 
 
 def first(body: str) -> Element:

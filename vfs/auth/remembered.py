@@ -20,6 +20,9 @@ REMEMBERED_MAX = 10_000
 LOOK_SECONDS = 1.0
 """Between two looks at whether an account, an app password or a token changed."""
 
+SHARE_SECONDS = 2.0
+"""How long a share is not verified anew, so how long it outlives its end at most."""
+
 BLIND_SECONDS = 4.0
 """How long memory is believed while nobody can tell whether something changed."""
 
@@ -84,7 +87,11 @@ class Remembered:
         digest = self._digest(text)
         with self._lock:
             if epoch == self.epoch and now < self._blind_at and self._seconds > 0:
-                self._entries.put(digest, (caller, now + self._seconds))
+                seconds = self._seconds
+                if caller.credential.startswith("share:"):
+                    # The end of a share makes no generation grow.
+                    seconds = min(seconds, SHARE_SECONDS)
+                self._entries.put(digest, (caller, now + seconds))
 
     def clear(self) -> None:
         """Forget everything, and what is being verified now."""

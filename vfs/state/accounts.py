@@ -80,7 +80,9 @@ class AccountStore(ABC):
     def generation(self) -> int:
         """Return a number that grows with each change by any other method here; one tiny read.
 
-        Whoever remembers a verdict looks at it about once a second, in every process.
+        Whoever remembers a verdict looks at it about once a second, in every process. Shares
+        leave it: any user may make and end them in a loop, and nobody else should pay for that. So
+        the verdict on a share is remembered for a moment only.
         """
 
     # Users

@@ -82,7 +82,7 @@ class SqliteCredentials(StateStore):
             keys.encode(record.note),
         )
         limits.check_credential(sum(map(len, row)))
-        with changing(self._lend) as connection:
+        with self._lend.write() as connection:
             now = self._now_ns()
             connection.execute("DELETE FROM share WHERE expires_at_ns <= ?", (now,))
             if exists(connection, "SELECT 1 FROM share WHERE id = ?", share_id):
@@ -120,7 +120,7 @@ class SqliteCredentials(StateStore):
         return [_share(row) for row in rows]
 
     def remove_share(self, share_id: str) -> None:
-        with changing(self._lend) as connection:
+        with self._lend.write() as connection:
             done = connection.execute("DELETE FROM share WHERE id = ?", (keys.encode(share_id),))
             if done.rowcount == 0:
                 raise NoSuchAccount(f"no share {share_id!r}")

@@ -6,7 +6,7 @@ import timeit
 import pytest
 
 from vfs.auth.caller import Caller
-from vfs.auth.remembered import BLIND_SECONDS, LOOK_SECONDS, Remembered
+from vfs.auth.remembered import BLIND_SECONDS, LOOK_SECONDS, SHARE_SECONDS, Remembered
 from vfs.state.errors import StateError
 
 ALICE = Caller(name="alice", credential="password")
@@ -188,3 +188,18 @@ def test_a_look_up_costs_microseconds(
         print(f"\nremembered, {size} bytes: {took:.2f} us")
     assert remembered.get(text) is ALICE
     assert took < 5 * target_us
+
+
+def test_a_share_is_remembered_for_a_moment_only() -> None:
+    """Its end tells nobody, so who makes and ends shares in a loop costs the others nothing."""
+    now = [100.0]
+    memory = Remembered(300, lambda: 1, now=lambda: now[0])
+    assert memory.get("shared") is None
+    share = Caller(name="alice", credential="share:1")
+    own = Caller(name="alice", credential="password")
+    memory.put("shared", share, epoch=memory.epoch)
+    memory.put("own", own, epoch=memory.epoch)
+    assert memory.get("shared") == share
+    now[0] += SHARE_SECONDS
+    assert memory.get("shared") is None
+    assert memory.get("own") == own

@@ -209,13 +209,8 @@ def reload(config: Path | None, state_dir: Path | None) -> None:
         sys.exit(_WRONG)
 
 
-cli.add_command(user)
-cli.add_command(cache)
-cli.add_command(app_password)
-cli.add_command(share)
-cli.add_command(secret)
-cli.add_command(site)
-cli.add_command(token)
+for _noun in (user, app_password, token, share, secret, site, cache):
+    cli.add_command(_noun)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -46,7 +46,10 @@ class Held(msgspec.Struct, frozen=True):
 
 @click.group()
 def cache() -> None:
-    """Look after what is remembered of stores; running gateways see it at once."""
+    """Look after what is remembered of stores.
+
+    Running gateways see it at once.
+    """
 
 
 def _config_option(command: Callable[..., None]) -> Callable[..., None]:

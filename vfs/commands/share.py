@@ -20,7 +20,10 @@ Verb = Literal["read", "create", "modify"]
 
 @click.group()
 def share() -> None:
-    """Lend a path for a time, by a token that works in curl and in a mount."""
+    """Lend a path for a time, by a token.
+
+    The token works in curl and in a mount.
+    """
 
 
 @share.command()

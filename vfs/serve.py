@@ -1,9 +1,12 @@
 """Serving: an App runs until a signal ends it; SIGHUP reloads its configuration."""
 
 import logging
+import os
 import queue
 import signal
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
@@ -21,6 +24,10 @@ Inbox = queue.SimpleQueue[int]
 _NUMBERS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _ENDED = 0
 _SECOND = 2
+# Ignored by whoever has no handler for it, so a late one does no harm.
+_POKE = signal.SIGURG
+_POKES = 5
+_POKE_SECONDS = 0.05
 
 
 class Halt(BaseException):
@@ -51,12 +58,46 @@ def signals(*, reloads: bool) -> Iterator[Inbox]:
 
     ignored = not reloads and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     numbers = _NUMBERS[1:] if ignored else _NUMBERS
-    before = {number: signal.signal(number, note) for number in numbers}
+    with _awake(numbers):
+        before = {number: signal.signal(number, note) for number in numbers}
+        try:
+            yield inbox
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _awake(numbers: Collection[int]) -> Iterator[None]:
+    """Let the main thread notice signals that the system has given to another one.
+
+    Handlers run in the main thread alone, and what it waits in ends only by a signal of its own.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def watch() -> None:
+        while data := os.read(reader, 1):
+            if data[0] in numbers:
+                # The first may come in the instant before it begins to wait.
+                for _ in range(_POKES):
+                    signal.pthread_kill(main, _POKE)
+                    time.sleep(_POKE_SECONDS)
+
+    thread = threading.Thread(target=watch, name="signals", daemon=True)
+    handler = signal.signal(_POKE, lambda _number, _frame: None)
+    fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    thread.start()
     try:
-        yield inbox
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.set_wakeup_fd(fd)
+        os.close(writer)
+        thread.join()
+        os.close(reader)
+        signal.signal(_POKE, handler)
 
 
 def ignore_signals() -> None:

@@ -28,6 +28,9 @@ ROUNDS = 7
 # What a shared machine may take by chance; a gateway that is slower by design fails every time.
 TRIES = 3
 LEAST = 0.8
+# A cold read also writes every byte to the cache and sums it, on the processors that sshd needs
+# here; over a real network the link is slower than that.
+LEAST_COLD = 0.2
 CACHED_LIMIT = 1.05
 OLD_SECOND = 1_600_000_000
 
@@ -139,9 +142,11 @@ def _medians(ways: dict[str, Callable[[str], None]], name: str) -> dict[str, flo
     return {way: statistics.median(seconds) for way, seconds in taken.items()}
 
 
-def _at_least(ways: dict[str, Callable[[str], None]], before: Callable[[str], None]) -> None:
-    """Each way is nearly as fast as "provider", in one of TRIES runs."""
-    missing = set(ways) - {"provider"}
+def _at_least(
+    ways: dict[str, Callable[[str], None]], least: dict[str, float], before: Callable[[str], None]
+) -> None:
+    """Each way reaches its part of the speed of "provider", in one of TRIES runs."""
+    missing = set(least)
     ratios: list[dict[str, float]] = []
     for attempt in range(TRIES):
         before(f"try{attempt}-")
@@ -151,7 +156,7 @@ def _at_least(ways: dict[str, Callable[[str], None]], before: Callable[[str], No
             f"{way} {SIZE / MIB / medians[way]:.0f} MiB/s ({ratios[-1][way]:.2f})" for way in ways
         )
         print(", ".join(told))
-        missing -= {way for way in missing if ratios[-1][way] >= LEAST}
+        missing -= {way for way in missing if ratios[-1][way] >= least[way]}
         if not missing:
             return
     pytest.fail(f"{missing} reach these parts of the provider's speed: {ratios}")
@@ -171,7 +176,7 @@ def test_get_is_nearly_as_fast_as_the_provider(bench: Bench) -> None:
         "raw": lambda name: bench.get("raw", name),
         "cached": lambda name: bench.get("cached", name),
     }
-    _at_least(ways, make)
+    _at_least(ways, {"raw": LEAST, "cached": LEAST_COLD}, make)
 
 
 def test_put_is_nearly_as_fast_as_the_provider(bench: Bench) -> None:
@@ -185,7 +190,7 @@ def test_put_is_nearly_as_fast_as_the_provider(bench: Bench) -> None:
         for file in bench.root.iterdir():
             file.unlink()
 
-    _at_least(ways, forget)
+    _at_least(ways, {"raw": LEAST, "cached": LEAST}, forget)
 
 
 def test_a_cached_get_is_as_fast_as_a_local_one(bench: Bench) -> None:

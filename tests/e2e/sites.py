@@ -3,14 +3,17 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from tests.servers import headgate, sshd
-from tests.servers.daemon import Daemon
+from tests.servers.daemon import Daemon, StartFailed
 from tests.servers.sshd import Sshd
 from tests.servers.target import Target
+
+T = TypeVar("T")
 
 RAW = "raw"
 CACHED = "cached"
@@ -120,7 +123,7 @@ class Site:
                 **keys,
             }
         try:
-            self.gateway: Daemon = headgate.launch(folder, mounts=mounts, more=more)
+            self.gateway: Daemon = _again(lambda: headgate.launch(folder, mounts=mounts, more=more))
         except BaseException:
             self._close_site()
             raise
@@ -132,6 +135,17 @@ class Site:
     def target(self, mount: str) -> Target:
         """Return a mount at the gateway."""
         return self.gateway.target.beneath(mount)
+
+    def kill_gateway(self) -> float:
+        """Kill the gateway and start it again; return how many seconds the start took."""
+        self.gateway.kill()
+
+        def start() -> float:
+            began = time.monotonic()
+            self.gateway.start()
+            return time.monotonic() - began
+
+        return _again(start)
 
     def trust(self) -> None:
         """Take the host key that the server has for the right one."""
@@ -153,3 +167,15 @@ class Site:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _again(start: Callable[[], T]) -> T:
+    """Start a gateway; try again when a connection of another test has its port for a moment."""
+    for _ in range(20):
+        try:
+            return start()
+        except StartFailed as error:
+            if "the port is in use" not in str(error):
+                raise
+            time.sleep(0.5)
+    return start()

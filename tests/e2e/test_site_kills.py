@@ -81,10 +81,7 @@ def test_kills_during_reads_and_write_back(site: Site, kills: int) -> None:
     try:
         for _ in range(kills):
             time.sleep(chance.uniform(0.2, 0.8))
-            site.gateway.kill()
-            began = time.monotonic()
-            site.gateway.start()
-            starts.append(time.monotonic() - began)
+            starts.append(site.kill_gateway())
         time.sleep(0.5)
     finally:
         for worker in writers:
@@ -130,10 +127,7 @@ def test_a_start_with_a_large_cache(site: Site) -> None:
             assert answer.body == bytes(100)
     kept = [file for file in (site.folder / "cache").rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in kept) > 100_000_000_000
-    site.gateway.kill()
-    began = time.monotonic()
-    site.gateway.start()
-    seconds = time.monotonic() - began
+    seconds = site.kill_gateway()
     print(f"started in {seconds:.2f} s with {len(kept)} files in the cache")
     assert seconds < START_SECONDS
     assert wire.ask(target, "GET", "sparse7", Range="bytes=5-9").body == bytes(5)

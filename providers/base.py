@@ -113,6 +113,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """The largest file."""
     mtime_resolution_ns: int = 1
     """The step in which modification times are kept."""
+    settling_seconds: float = 0.0
+    """So long after its modification a file may change once more and keep its version."""
 
 
 class Reader(ABC):

@@ -141,6 +141,8 @@ class CachedProvider(Wrapper):
         try:
             self._known.saw(path, inner.entry, asked_at)
             # Without a version nothing tells which bytes belong together.
+            if not self._is_settled(inner.entry, asked_at):
+                return inner
             return self._reader(path, inner.entry, inner) or inner
         except BaseException:
             inner.close()
@@ -149,8 +151,9 @@ class CachedProvider(Wrapper):
     def warm(self, path: str) -> Iterator[int]:
         """Bring a file into the cache; yield again and again how many of its bytes are there."""
         with self.open(path) as reader:
-            if isinstance(reader, CachedReader):
-                yield from reader.warm()
+            if not isinstance(reader, CachedReader):
+                raise Unsupported(path, detail="it has no version, or changed a moment ago")
+            yield from reader.warm()
 
     def refresh(self, path: str) -> None:
         asked_at = self._known.clock()
@@ -322,6 +325,11 @@ class CachedProvider(Wrapper):
         if reader.is_whole:
             origin.close()
         return reader
+
+    def _is_settled(self, entry: Entry, asked_at: float) -> bool:
+        """Tell whether a change after `asked_at` gives the file another version."""
+        settling = self.inner.capabilities.settling_seconds
+        return not settling or entry.mtime_ns / 1e9 <= asked_at - settling
 
     def _open_again(self, path: str, entry: Entry) -> Reader:
         """Open the file in the store for a reader that is pinned to `entry`."""

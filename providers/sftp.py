@@ -32,6 +32,7 @@ from providers.ssh.status import Refused
 from providers.ssh.wire import Attributes
 
 _SECOND_NS = 1_000_000_000
+_SETTLING_SECONDS = 2.0  # the second of a time of modification, and clocks that differ a little
 _LATEST_SECOND = (1 << 32) - 1
 _LSETSTAT = "lsetstat@openssh.com"
 _HIDDEN = "what is left is hidden here: links, devices, or files that are still being written"
@@ -318,4 +319,5 @@ def _capabilities(session: SftpSession | None) -> Capabilities:
         exclusive_create=True,
         conditional_create=True,
         mtime_resolution_ns=_SECOND_NS,
+        settling_seconds=_SETTLING_SECONDS,
     )

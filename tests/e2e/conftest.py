@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.sites import CACHED, RAW, WRITE, Site
 from tests.e2e.wire import mkcol
 from tests.servers import headgate, oidc_issuer, rclone_serve, wsgidav_plain
 from tests.servers.authority import Authority, make_authority
@@ -117,3 +118,16 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 def control(plain: Target) -> Target:
     """Return a new, empty folder on a plain WsgiDAV, which a fault check must find at fault."""
     return fresh(plain)
+
+
+@pytest.fixture(scope="session")
+def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An SFTP site and its gateway, for checks that do it no harm."""
+    with Site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(params=[RAW, CACHED, WRITE])
+def at_site(request: pytest.FixtureRequest, shared_site: Site) -> Target:
+    """Return a new, empty folder on each mount of an SFTP site."""
+    return fresh(shared_site.target(request.param))

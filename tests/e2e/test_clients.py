@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests import planted
-from tests.e2e import accounts, wire
+from tests.e2e import accounts, sites, wire
 from tests.e2e.clients.cadaver import Cadaver
 from tests.e2e.clients.client import Client
 from tests.e2e.clients.curl import Curl
@@ -53,6 +53,23 @@ _CONTENTS = {
 def test_round_trip(gateway: Target, tmp_path: Path, kind: type[Client]) -> None:
     """Make a folder, put, list, rename, get, compare by sha256, delete; and look from outside."""
     _round_trip(gateway, tmp_path, kind)
+
+
+@pytest.mark.server("sshd")
+@pytest.mark.xdist_group("site")
+@pytest.mark.parametrize(
+    "at_site",
+    [
+        pytest.param(sites.RAW, marks=pytest.mark.slow),
+        sites.CACHED,
+        pytest.param(sites.WRITE, marks=pytest.mark.slow),
+    ],
+    indirect=True,
+)
+@pytest.mark.parametrize("kind", _CLIENTS, ids=lambda kind: kind.__name__.lower())
+def test_round_trip_at_an_sftp_site(at_site: Target, tmp_path: Path, kind: type[Client]) -> None:
+    """Through the gateway to a real sshd."""
+    _round_trip(at_site, tmp_path, kind)
 
 
 @pytest.mark.parametrize("kind", _CLIENTS, ids=lambda kind: kind.__name__.lower())

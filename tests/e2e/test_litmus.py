@@ -17,8 +17,21 @@ _SUMMARY = re.compile(r"summary for `(\w+)': of (\d+) tests run: (\d+) passed, (
 @pytest.mark.server("litmus")
 @pytest.mark.timeout(60)
 def test_litmus(gateway: Target, tmp_path: Path) -> None:
-    passed = _run(gateway, tmp_path)
-    wanted = {**_SUITES, "http": 3} if gateway.secure else _SUITES
+    _passes(gateway, tmp_path)
+
+
+@pytest.mark.server("litmus")
+@pytest.mark.server("sshd")
+@pytest.mark.xdist_group("site")
+@pytest.mark.timeout(60)
+def test_litmus_at_an_sftp_site(at_site: Target, tmp_path: Path) -> None:
+    """Read through, cached, and with writes put off."""
+    _passes(at_site, tmp_path)
+
+
+def _passes(target: Target, directory: Path) -> None:
+    passed = _run(target, directory)
+    wanted = {**_SUITES, "http": 3} if target.secure else _SUITES
     assert passed == {name: (count, 0) for name, count in wanted.items()}
 
 

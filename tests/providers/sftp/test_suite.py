@@ -1,15 +1,21 @@
-"""The SFTP provider keeps the contract, over both transports, on a real sshd."""
+"""The SFTP provider keeps the contract on a real sshd: both transports, raw, cached, write-back."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import pytest
 
+from cache.blocks import BlockCache
+from cache.journal import Journal
+from cache.listings import Listings
 from providers.base import Provider
+from providers.cached import CachedProvider
 from providers.sftp import SftpProvider
 from providers.sftp_options import SftpOptions
 from providers.testing import ProviderSuite
+from providers.write_back import WriteBackProvider
 from tests.servers import sshd
 from tests.servers.sshd import Sshd
 
@@ -31,21 +37,23 @@ class TestOpenSsh(ProviderSuite):
 
     @pytest.fixture
     def provider(self, server: Sshd, tmp_path: Path) -> Iterator[Provider]:
-        self.root = tmp_path / "root"
+        with contextlib.closing(self.make(server, tmp_path)) as store:
+            yield store
+
+    def make(self, server: Sshd, folder: Path) -> SftpProvider:
+        """Return a provider of a new root."""
+        self.root = folder / "root"
         self.root.mkdir()
-        store = SftpProvider(
-            SftpOptions(
-                host="127.0.0.1",
-                port=server.target.port,
-                user=server.target.user,
-                root=str(self.root),
-                known_hosts=server.known_hosts,
-                key_file=server.key,
-                transport=self.transport,
-            )
+        options = SftpOptions(
+            host="127.0.0.1",
+            port=server.target.port,
+            user=server.target.user,
+            root=str(self.root),
+            known_hosts=server.known_hosts,
+            key_file=server.key,
+            transport=self.transport,
         )
-        yield store
-        store.close()
+        return SftpProvider(options)
 
     def put_raw(self, path: str, data: bytes) -> None:
         beside = self.root / "raw-temporary"
@@ -75,5 +83,58 @@ class TestOpenSsh(ProviderSuite):
 
 class TestParamiko(TestOpenSsh):
     """The suite through paramiko."""
+
+    transport = "paramiko"
+
+
+class TestCached(TestOpenSsh):
+    """The suite through the cache; what others do is looked for each time."""
+
+    @pytest.fixture
+    def provider(self, server: Sshd, tmp_path: Path) -> Iterator[Provider]:
+        with (
+            BlockCache(tmp_path / "cache") as blocks,
+            contextlib.closing(self.cached(server, tmp_path, blocks)) as store,
+        ):
+            yield store
+
+    def cached(self, server: Sshd, folder: Path, blocks: BlockCache) -> CachedProvider:
+        """Return a provider with a cache."""
+        origin = self.make(server, folder)
+        return CachedProvider(origin, blocks, Listings(blocks.database), "m", ttl_seconds=0)
+
+
+class TestWriteBack(TestCached):
+    """The suite with writes put off, over the cache; who looks at the site waits for them."""
+
+    store: WriteBackProvider
+
+    @pytest.fixture
+    def provider(self, server: Sshd, tmp_path: Path) -> Iterator[Provider]:
+        with BlockCache(tmp_path / "cache") as blocks:
+            journal = Journal(tmp_path / "journal")
+            self.store = WriteBackProvider(self.cached(server, tmp_path, blocks), journal)
+            yield self.store
+            self.store.close()
+
+    def get_raw(self, path: str) -> bytes | None:
+        assert self.store.flush(seconds=30)
+        return super().get_raw(path)
+
+    def list_raw(self, path: str) -> set[str] | None:
+        assert self.store.flush(seconds=30)
+        return super().list_raw(path)
+
+
+@pytest.mark.slow
+class TestCachedParamiko(TestCached):
+    """The suite through the cache and paramiko."""
+
+    transport = "paramiko"
+
+
+@pytest.mark.slow
+class TestWriteBackParamiko(TestWriteBack):
+    """The suite with writes put off, through paramiko."""
 
     transport = "paramiko"

@@ -5,7 +5,7 @@ does not: a store that is down, or slow, hurts only who needs what is not there.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
 
@@ -15,7 +15,7 @@ from cache.blocks import BlockCache
 from cache.errors import CacheError
 from cache.key import Key
 from cache.listings import Listings
-from providers.base import Capabilities, Entry, Provider, Reader, Usage, Writer
+from providers.base import Capabilities, Content, Entry, Provider, Reader, Usage, Writer
 from providers.cached_reader import CachedReader
 from providers.errors import (
     Changed,
@@ -145,6 +145,11 @@ class CachedProvider(Wrapper):
         except BaseException:
             inner.close()
             raise
+
+    def get_many(
+        self, paths: Iterable[str], size: int
+    ) -> Iterator[tuple[str, Content | StorageError]]:
+        return Provider.get_many(self, paths, size)
 
     def warm(self, path: str) -> Iterator[int]:
         """Bring a file into the cache; yield again and again how many of its bytes are there."""

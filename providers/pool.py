@@ -169,14 +169,14 @@ class Pool:
                     raise Unavailable(detail="no connection was free in time")
                 # What failed for the sake of one more says little of the first one.
                 if first and self._failure is not None and not self._loads:
-                    raise _another(self._failure)
+                    raise another(self._failure)
                 return
             self._connecting = True
             alone = not self._loads
         self._make(patient=alone)
         with self._turn:
             if self._failure is not None and not self._loads:
-                raise _another(self._failure)
+                raise another(self._failure)
 
     def _make(self, *, patient: bool) -> None:
         """Connect and take the session in, or keep why not. `_connecting` is ours."""
@@ -235,7 +235,7 @@ class Pool:
             self._used_at = dict.fromkeys(self._loads, -math.inf)
 
 
-def _another(error: StorageError) -> StorageError:
+def another(error: StorageError) -> StorageError:
     """Return an error of its own for each thread that waited for the same connection."""
     return type(error)(
         detail=error.detail,

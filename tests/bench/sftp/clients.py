@@ -305,16 +305,9 @@ class Store(Client):
         return sum(1 for _ in self._provider.scandir(self._path(folder)))
 
     def small(self, folder: Path) -> int:
-        in_time = self.in_time()
-
-        def one(file: Path) -> bool:
-            if not in_time(0):
-                return False
-            with self._provider.open(self._path(file)) as reader:
-                return len(reader.read_at(0, reader.entry.size)) > 0
-
-        with ThreadPoolExecutor(32) as pool:  # as many calls as the gateway makes at once
-            return sum(pool.map(one, sorted(folder.iterdir())))
+        paths = [self._path(file) for file in sorted(folder.iterdir())]
+        found = self._provider.get_many(paths, PIECE)
+        return sum(1 for _, content in found if whole(content))
 
     def close(self) -> None:
         self._provider.close()

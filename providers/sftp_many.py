@@ -68,7 +68,7 @@ class SftpMany:
                     path = self._left.popleft()
                     yield path, self._one(path)
                 count += 1
-                if count % _WIDEN_FILES == 0:
+                if count % _WIDEN_FILES == 1 and leg.asked.total() >= _PORTION:
                     self._widen()
             for path in self._paths:
                 yield path, self._one(path)

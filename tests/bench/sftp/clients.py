@@ -289,8 +289,8 @@ class Store(Client):
 
             if at_once == 1:
                 return sum(map(one, offsets))
-            with ThreadPoolExecutor(at_once) as pool:
-                return sum(pool.map(one, offsets))
+            spans = ((offset, PIECE) for offset in takewhile(in_time, offsets))
+            return sum(len(data) == PIECE for data in reader.read_many(spans))
 
     def write(self, file: Path, size: int) -> int:
         block, count, in_time = os.urandom(MIB), 0, self.in_time()

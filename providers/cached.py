@@ -5,6 +5,7 @@ does not: a store that is down, or slow, hurts only who needs what is not there.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -16,7 +17,9 @@ from cache.errors import CacheError
 from cache.key import Key
 from cache.listings import Listings
 from providers.base import Capabilities, Content, Entry, Provider, Reader, Usage, Writer
+from providers.cached_many import Held, get_many
 from providers.cached_reader import CachedReader
+from providers.cached_writer import CachedWriter
 from providers.errors import (
     Changed,
     IsADirectory,
@@ -122,10 +125,9 @@ class CachedProvider(Wrapper):
 
     def open(self, path: str) -> Reader:
         fact = self._known.stat(path)
-        if fact is not None and self._known.is_fresh(fact.fetched_at):
-            cached = self._reader(path, _file(path, _present(path, fact.entry)))
-            if cached is not None:
-                return cached
+        cached = self._recalled(path, fact)
+        if cached is not None:
+            return cached
         asked_at = self._known.clock()
         try:
             with self.asking():
@@ -149,7 +151,7 @@ class CachedProvider(Wrapper):
     def get_many(
         self, paths: Iterable[str], size: int
     ) -> Iterator[tuple[str, Content | StorageError]]:
-        return Provider.get_many(self, paths, size)
+        return get_many(self, paths, size)
 
     def warm(self, path: str) -> Iterator[int]:
         """Bring a file into the cache; yield again and again how many of its bytes are there."""
@@ -198,11 +200,11 @@ class CachedProvider(Wrapper):
             writer = self.inner.create(
                 path, overwrite=overwrite, expect=expect, size_hint=size_hint
             )
-        return _CachedWriter(self, path, writer)
+        return CachedWriter(self, path, writer)
 
     def modify(self, path: str, *, expect: str | None = None) -> Writer:
         with self.asking():
-            return _CachedWriter(self, path, self.inner.modify(path, expect=expect))
+            return CachedWriter(self, path, self.inner.modify(path, expect=expect))
 
     def mkdir(self, path: str) -> Entry:
         with self.changing(path):
@@ -272,6 +274,28 @@ class CachedProvider(Wrapper):
 
     # Pieces of reading
 
+    def recall(self, path: str) -> CachedReader | None:
+        """Return what `open` would without asking the store; None if it must be asked."""
+        return self._recalled(path, self._known.stat(path))
+
+    def keep(self, path: str, found: Content, asked_at: float) -> None:
+        """Remember a file that the store gave, unless we changed it since it was asked."""
+        self._known.saw(path, found.entry, asked_at)
+        if found.data is not None:
+            reader = self._reader(path, found.entry, Held(found.entry, found.data))
+            if reader is not None:
+                with reader:
+                    deque(reader.warm(), maxlen=0)
+
+    def now(self) -> float:
+        """Return the time as what is remembered counts it."""
+        return self._known.clock()
+
+    def _recalled(self, path: str, fact: Fact | None) -> CachedReader | None:
+        if fact is None or not self._known.is_fresh(fact.fetched_at):
+            return None
+        return self._reader(path, _file(path, _present(path, fact.entry)))
+
     def _stale(self, path: str, fact: Fact | None, error: StorageError) -> Entry:
         """Return what was known while the store could be asked; else raise what it raised."""
         seconds = None if fact is None else self._known.stale_seconds(fact.fetched_at)
@@ -340,39 +364,6 @@ class CachedProvider(Wrapper):
         reader.close()
         self._known.forget(path)
         raise Changed(path, detail="the store has another version now; ask again")
-
-
-class _CachedWriter(Writer):
-    """Writes through to the store; what it commits is known at once."""
-
-    def __init__(self, store: CachedProvider, path: str, inner: Writer) -> None:
-        self._store = store
-        self._path = path
-        self._inner = inner
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        with self._store.asking():
-            self._inner.write(data)
-
-    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        with self._store.asking():
-            self._inner.write_at(offset, data)
-
-    def truncate(self, size: int) -> None:
-        with self._store.asking():
-            self._inner.truncate(size)
-
-    def commit(self) -> Entry:
-        with self._store.changing(self._path):
-            entry = self._inner.commit()
-        self._store.changed(self._path, entry)
-        return entry
-
-    def abort(self) -> None:
-        self._inner.abort()
-
-    def fileno(self) -> int | None:
-        return self._inner.fileno()
 
 
 def _spells_one_way(inner: Provider) -> bool:

@@ -63,11 +63,12 @@ def held(site: SftpSite, sessions: Sequence[SftpSession], path: str, version: st
     return good
 
 
-def helpers(site: SftpSite, count: int, path: str, entry: Entry) -> list[Grip]:
-    """Return the file in up to `count` idle sessions, each of which is to be given back."""
+def helpers(site: SftpSite, grips: Sequence[Grip], path: str, entry: Entry) -> list[Grip]:
+    """Return the file in idle sessions other than those of `grips`; each is to be given back."""
+    count = site.stripes() - len(grips)
     if count <= 0 or is_fresh(entry):
         return []
-    sessions = site.pool.idle(count)
+    sessions = site.pool.idle(count, {grip.session for grip in grips})
     grips = held(site, sessions, path, entry.version)
     helping = {grip.session for grip in grips}
     for session in sessions:

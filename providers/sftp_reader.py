@@ -229,9 +229,8 @@ class _Train:
 
     def _widen(self) -> None:
         """Let sessions help that have nothing to do, if there is enough left for them."""
-        others = self._site.stripes() - len(self._grips)
         if self._end - self._asked >= _STRIPED_BYTES:
-            self._grips += helpers(self._site, others, self._path, self._entry)
+            self._grips += helpers(self._site, self._grips, self._path, self._entry)
 
 
 def _whole(session: SftpSession, handle: bytes, size: int) -> tuple[Attributes, bytes]:

@@ -117,8 +117,7 @@ class Scatter:
 
     def _widen(self) -> None:
         """Let sessions help that have nothing to do."""
-        others = self._site.stripes() - len(self._grips)
-        self._grips += helpers(self._site, others, self._path, self._entry)
+        self._grips += helpers(self._site, self._grips, self._path, self._entry)
 
 
 class _Group(msgspec.Struct, frozen=True):

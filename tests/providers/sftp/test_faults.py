@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,9 @@ from providers.errors import (
     RateLimited,
     Unavailable,
 )
+from providers.pool import Pool
 from providers.sftp import SftpProvider
+from providers.ssh.session import SftpSession
 from providers.testing.content import is_whole, signed
 from tests.servers.sshd import Sshd
 
@@ -99,6 +101,32 @@ def test_many_pieces_that_are_cut(server: Sshd, store: SftpProvider, root: Path)
             if number in {3, 200, 300}:
                 server.cut()
     assert b"".join(parts) == data
+
+
+def test_a_long_read_takes_help_of_another_session(
+    make: Make, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader's own session, which looks idle between two reads, is not asked twice."""
+    helped: list[SftpSession] = []
+    idle = Pool.idle
+
+    def watched(pool: Pool, others: int, but: Collection[SftpSession] = ()) -> list[SftpSession]:
+        found = idle(pool, others, but)
+        assert but
+        assert not set(found) & set(but)
+        helped.extend(found)
+        return found
+
+    monkeypatch.setattr(Pool, "idle", watched)
+    store = make(connections=2, transport="openssh")
+    data = signed(48 * MIB)
+    old_file(root / "file", data)
+    end = time.monotonic() + 10
+    while not helped and time.monotonic() < end:
+        with store.open("file") as reader:
+            blocks = [reader.read_at(at, MIB) for at in range(0, len(data), MIB)]
+        assert b"".join(blocks) == data
+    assert helped
 
 
 def test_many_files_that_are_cut(server: Sshd, make: Make, root: Path) -> None:

@@ -10,15 +10,16 @@ that a capability names raises Unsupported when that capability is false.
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Self
 
 import msgspec
 
-from providers.errors import Unsupported
+from providers.errors import StorageError, Unsupported
 
 __all__ = [
     "Capabilities",
+    "Content",
     "Entry",
     "Kind",
     "Options",
@@ -137,6 +138,15 @@ class Reader(ABC):
     def close(self) -> None:
         """Give back what the reader holds. Closing twice is no error."""
 
+    def read_many(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+        """Yield what `read_at` returns for each (offset, size), in order.
+
+        For many small pieces: a far store is asked for those ahead meanwhile, so `spans` may be
+        taken a little ahead of what was yielded.
+        """
+        for offset, size in spans:
+            yield self.read_at(offset, size)
+
     def fileno(self) -> int | None:
         """Return a descriptor whose offsets are those of the file, or None.
 
@@ -156,6 +166,16 @@ class Reader(ABC):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+class Content(msgspec.Struct, frozen=True):
+    """One file of `get_many`: `data` is all of the version that `entry` describes.
+
+    None stands for the bytes of a file that is larger than was asked for.
+    """
+
+    entry: Entry
+    data: bytes | None
 
 
 class Writer(ABC):
@@ -243,6 +263,25 @@ class Provider(ABC):
     @abstractmethod
     def open(self, path: str) -> Reader:
         """Return a reader of the file's present version; NotFound, IsADirectory."""
+
+    def get_many(
+        self, paths: Iterable[str], size: int
+    ) -> Iterator[tuple[str, Content | StorageError]]:
+        """Yield each path once, in any order, with its file or with the error of its opening.
+
+        For many small files: the whole content comes when it is at most `size` bytes. A far store
+        is asked for many at once, so `paths` are taken ahead of what was yielded. A store that is
+        not available is the error of each path.
+        """
+        for path in paths:
+            try:
+                with self.open(path) as reader:
+                    entry = reader.entry
+                    data = reader.read_at(0, entry.size) if entry.size <= size else None
+            except StorageError as error:
+                yield path, error
+            else:
+                yield path, Content(entry, data)
 
     @abstractmethod
     def health(self) -> None:

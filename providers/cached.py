@@ -5,7 +5,8 @@ does not: a store that is down, or slow, hurts only who needs what is not there.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
 
@@ -15,8 +16,10 @@ from cache.blocks import BlockCache
 from cache.errors import CacheError
 from cache.key import Key
 from cache.listings import Listings
-from providers.base import Capabilities, Entry, Provider, Reader, Usage, Writer
+from providers.base import Capabilities, Content, Entry, Provider, Reader, Usage, Writer
+from providers.cached_many import Held, get_many
 from providers.cached_reader import CachedReader
+from providers.cached_writer import CachedWriter
 from providers.errors import (
     Changed,
     IsADirectory,
@@ -122,10 +125,9 @@ class CachedProvider(Wrapper):
 
     def open(self, path: str) -> Reader:
         fact = self._known.stat(path)
-        if fact is not None and self._known.is_fresh(fact.fetched_at):
-            cached = self._reader(path, _file(path, _present(path, fact.entry)))
-            if cached is not None:
-                return cached
+        cached = self._recalled(path, fact)
+        if cached is not None:
+            return cached
         asked_at = self._known.clock()
         try:
             with self.asking():
@@ -147,6 +149,11 @@ class CachedProvider(Wrapper):
         except BaseException:
             inner.close()
             raise
+
+    def get_many(
+        self, paths: Iterable[str], size: int
+    ) -> Iterator[tuple[str, Content | StorageError]]:
+        return get_many(self, paths, size)
 
     def warm(self, path: str) -> Iterator[int]:
         """Bring a file into the cache; yield again and again how many of its bytes are there."""
@@ -196,11 +203,11 @@ class CachedProvider(Wrapper):
             writer = self.inner.create(
                 path, overwrite=overwrite, expect=expect, size_hint=size_hint
             )
-        return _CachedWriter(self, path, writer)
+        return CachedWriter(self, path, writer)
 
     def modify(self, path: str, *, expect: str | None = None) -> Writer:
         with self.asking():
-            return _CachedWriter(self, path, self.inner.modify(path, expect=expect))
+            return CachedWriter(self, path, self.inner.modify(path, expect=expect))
 
     def mkdir(self, path: str) -> Entry:
         with self.changing(path):
@@ -269,6 +276,28 @@ class CachedProvider(Wrapper):
         self._known.made(path, entry)
 
     # Pieces of reading
+
+    def recall(self, path: str) -> CachedReader | None:
+        """Return what `open` would without asking the store; None if it must be asked."""
+        return self._recalled(path, self._known.stat(path))
+
+    def keep(self, path: str, found: Content, asked_at: float) -> None:
+        """Remember a file that the store gave, unless we changed it since it was asked."""
+        self._known.saw(path, found.entry, asked_at)
+        if found.data is not None:
+            reader = self._reader(path, found.entry, Held(found.entry, found.data))
+            if reader is not None:
+                with reader:
+                    deque(reader.warm(), maxlen=0)
+
+    def now(self) -> float:
+        """Return the time as what is remembered counts it."""
+        return self._known.clock()
+
+    def _recalled(self, path: str, fact: Fact | None) -> CachedReader | None:
+        if fact is None or not self._known.is_fresh(fact.fetched_at):
+            return None
+        return self._reader(path, _file(path, _present(path, fact.entry)))
 
     def _stale(self, path: str, fact: Fact | None, error: StorageError) -> Entry:
         """Return what was known while the store could be asked; else raise what it raised."""
@@ -343,39 +372,6 @@ class CachedProvider(Wrapper):
         reader.close()
         self._known.forget(path)
         raise Changed(path, detail="the store has another version now; ask again")
-
-
-class _CachedWriter(Writer):
-    """Writes through to the store; what it commits is known at once."""
-
-    def __init__(self, store: CachedProvider, path: str, inner: Writer) -> None:
-        self._store = store
-        self._path = path
-        self._inner = inner
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        with self._store.asking():
-            self._inner.write(data)
-
-    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        with self._store.asking():
-            self._inner.write_at(offset, data)
-
-    def truncate(self, size: int) -> None:
-        with self._store.asking():
-            self._inner.truncate(size)
-
-    def commit(self) -> Entry:
-        with self._store.changing(self._path):
-            entry = self._inner.commit()
-        self._store.changed(self._path, entry)
-        return entry
-
-    def abort(self) -> None:
-        self._inner.abort()
-
-    def fileno(self) -> int | None:
-        return self._inner.fileno()
 
 
 def _spells_one_way(inner: Provider) -> bool:

@@ -1,6 +1,7 @@
 """CachedReader: one version of one file, from the cache, and what is missing from its store."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from cache.cached_file import CachedFile
 from cache.read_ahead import ReadAhead
@@ -11,6 +12,7 @@ from providers.reopened import Reopened
 
 # What is read ahead must not be more than the hands of one file hold at once.
 _LARGEST_WINDOW_BYTES = 16 << 20
+_SPANS_AHEAD = 16
 
 
 class CachedReader(Reader):
@@ -58,6 +60,18 @@ class CachedReader(Reader):
         # Whoever waits for somebody else's fetch waits for the store too.
         with guarded(self._guard, self._provider):
             return self._file.read_at(offset, size, self._origin.fetch)
+
+    def read_many(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+        waiting: deque[tuple[int, int]] = deque()
+        for offset, size in spans:
+            waiting.append((offset, size))
+            if not self.is_whole and 0 <= offset < self.entry.size and size > 0:
+                self._check_open()
+                self._file.read_ahead(offset, size, self._origin.fetch)
+            if len(waiting) > _SPANS_AHEAD:
+                yield self.read_at(*waiting.popleft())
+        for offset, size in waiting:
+            yield self.read_at(offset, size)
 
     def fileno(self) -> int | None:
         self._check_open()

@@ -4,7 +4,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, TypeVar
 
 from providers.errors import RateLimited, StorageError, Unavailable
@@ -106,11 +106,16 @@ class Pool:
         """Say that a session that was taken is not needed any more."""
         self._add(session, -1)
 
-    def idle(self, others: int) -> list[SftpSession]:
-        """Take up to so many sessions that have nothing to do, without waiting; make more."""
+    def idle(self, others: int, but: Collection[SftpSession] = ()) -> list[SftpSession]:
+        """Take up to so many sessions that have nothing to do, without waiting; make more.
+
+        A reader's own session looks idle between its reads, so it is named by `but`.
+        """
         with self._turn:
             self._drop_dead()
-            found = [session for session, load in self._loads.items() if load == 0][:others]
+            found = [
+                session for session, load in self._loads.items() if load == 0 and session not in but
+            ][:others]
             for session in found:
                 self._loads[session] += 1
             if len(found) < others:
@@ -169,14 +174,14 @@ class Pool:
                     raise Unavailable(detail="no connection was free in time")
                 # What failed for the sake of one more says little of the first one.
                 if first and self._failure is not None and not self._loads:
-                    raise _another(self._failure)
+                    raise another(self._failure)
                 return
             self._connecting = True
             alone = not self._loads
         self._make(patient=alone)
         with self._turn:
             if self._failure is not None and not self._loads:
-                raise _another(self._failure)
+                raise another(self._failure)
 
     def _make(self, *, patient: bool) -> None:
         """Connect and take the session in, or keep why not. `_connecting` is ours."""
@@ -235,7 +240,7 @@ class Pool:
             self._used_at = dict.fromkeys(self._loads, -math.inf)
 
 
-def _another(error: StorageError) -> StorageError:
+def another(error: StorageError) -> StorageError:
     """Return an error of its own for each thread that waited for the same connection."""
     return type(error)(
         detail=error.detail,

@@ -1,14 +1,15 @@
 """SftpProvider: a folder of an account that SSH leads to.
 
 How it is cut: `sftp_options` says how to log in, `pool` keeps the sessions, `sftp_site` looks at
-what stands at a path, `sftp_reader` and `sftp_writer` move bytes, `sftp_temporary` knows unfinished
-uploads, `sftp_stamp` keeps versions apart. `ssh` is the protocol below.
+what stands at a path, `sftp_reader` and `sftp_writer` move bytes, `sftp_many` reads small files,
+`sftp_temporary` knows unfinished uploads, `sftp_stamp` keeps versions apart. `ssh` is the protocol
+below.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from providers.base import Capabilities, Entry, Kind, Provider, Reader, Usage, Writer
+from providers.base import Capabilities, Content, Entry, Kind, Provider, Reader, Usage, Writer
 from providers.errors import (
     AlreadyExists,
     Changed,
@@ -22,6 +23,7 @@ from providers.errors import (
     Unsupported,
 )
 from providers.names import check_path, is_reserved, parent
+from providers.sftp_many import SftpMany
 from providers.sftp_options import SftpOptions
 from providers.sftp_reader import SftpReader
 from providers.sftp_site import SftpSite, Told, entry_of, seen, version_of
@@ -84,6 +86,15 @@ class SftpProvider(Provider):
         check_path(path)
         with Told(path):
             return SftpReader(self._site, path)
+
+    def get_many(
+        self, paths: Iterable[str], size: int
+    ) -> Iterator[tuple[str, Content | StorageError]]:
+        def slowly(path: str) -> Content | StorageError:
+            ((_, found),) = super(SftpProvider, self).get_many((path,), size)
+            return found
+
+        return SftpMany(self._site, paths, size, slowly).run()
 
     def health(self) -> None:
         """Log in if need be, and look at the root."""

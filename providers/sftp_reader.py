@@ -1,16 +1,14 @@
 """SftpReader: one version of one file, over one session or several."""
 
-import contextlib
 import threading
-import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-import msgspec
-
 from providers.base import Entry, Reader
-from providers.errors import BadRange, Changed, IsADirectory, StorageError, Unavailable
+from providers.errors import BadRange, Changed, IsADirectory, Unavailable
+from providers.sftp_grip import Grip, check, held, helpers, is_fresh
+from providers.sftp_scatter import Scatter
 from providers.sftp_site import SftpSite, Told, entry_of, seen, version_of
 from providers.ssh import wire
 from providers.ssh.exchange import Request
@@ -26,20 +24,6 @@ _HEAD_BYTES = 64 << 10  # a file up to this size comes with its opening
 _FIRST_AHEAD_BYTES = 4 << 20
 _WIDEN_STRETCHES = 8  # so often it is asked whether other sessions can help
 _STRIPED_BYTES = 8 << 20  # with less to come another session is not worth its opening
-_FRESH_SECONDS = 2.0
-
-
-class Grip(msgspec.Struct, frozen=True):
-    """The file, opened in one session."""
-
-    session: SftpSession
-    handle: bytes
-
-    def leave(self) -> None:
-        """Close the handle without a wait."""
-        if self.session.alive:
-            with contextlib.suppress(StorageError):
-                self.session.leave_handle(self.handle)
 
 
 class SftpReader(Reader):
@@ -79,6 +63,17 @@ class SftpReader(Reader):
             self._reopen()
             return self._read(offset, size)
 
+    def read_many(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+        pending = iter(spans)
+        while True:
+            scatter = Scatter(self._site, self._path, self._grip, self.entry, pending)
+            with Told(self._path):
+                for offset, size, data in scatter.run():
+                    # What is not read there goes by `read_at`: also all that a cut has lost.
+                    yield self.read_at(offset, size) if data is None else data
+            if not scatter.is_cut:
+                return
+
     def close(self) -> None:
         with self._lock:
             closed, self._closed = self._closed, True
@@ -112,7 +107,7 @@ class SftpReader(Reader):
         grip = self._grip
         if size <= grip.session.read_size:
             data, attributes = read_one(grip.session, grip.handle, offset, size)
-            _check(self.entry, whole=len(data) == size, attributes=attributes)
+            check(self.entry, whole=len(data) == size, attributes=attributes)
             return data
         end = offset + size
         train = _Train(self._site, self._path, self._grip, self.entry, (offset, end))
@@ -148,7 +143,7 @@ class SftpReader(Reader):
         with self._lock:
             if self._grip.session.alive or self._closed:
                 return
-            if _is_fresh(self.entry):
+            if is_fresh(self.entry):
                 raise Unavailable(
                     detail="the connection was cut, and the file is so new that it cannot be told "
                     "from another one; read it again"
@@ -197,7 +192,7 @@ class _Train:
             if first.attributes is None:
                 attributes = first.finish()
                 whole = first.size == len(first.view)
-                _check(self._entry, whole=whole, attributes=attributes)
+                check(self._entry, whole=whole, attributes=attributes)
             start = self.offset - first.offset
             part = first.view[start : start + size]
             parts.append(part)
@@ -228,78 +223,14 @@ class _Train:
             self._turn += 1
             free = self._free.pop() if self._free else memoryview(bytearray(STRETCH_BYTES))
             view = free if size == STRETCH_BYTES else free[:size]
-            self._line.append(Stretch(grip.session, grip.handle, self._asked, view))
+            self._line.append(Stretch(grip.session, grip.handle, ((self._asked, size),), view))
             self._asked += size
             on_the_way += size
 
     def _widen(self) -> None:
         """Let sessions help that have nothing to do, if there is enough left for them."""
-        others = self._site.stripes() - len(self._grips)
-        if others <= 0 or self._end - self._asked < _STRIPED_BYTES or _is_fresh(self._entry):
-            return
-        sessions = self._site.pool.idle(others)
-        grips = held(self._site, sessions, self._path, self._entry.version)
-        self._grips += grips
-        helping = {grip.session for grip in grips}
-        for session in sessions:
-            if session not in helping:
-                self._site.pool.give_back(session)
-
-
-def held(site: SftpSite, sessions: Sequence[SftpSession], path: str, version: str) -> list[Grip]:
-    """Return the file, opened in those sessions in which it is that version.
-
-    All are asked at once, so that they cost three round trips together.
-    """
-    place = wire.name(site.place(path))
-    reading = wire.u32(wire.FOR_READING) + wire.u32(0)
-    found = _all({session: Request(wire.LSTAT, place) for session in sessions}, wire.ATTRS)
-    opened = _all(
-        {
-            session: Request(wire.OPEN, place + reading)
-            for session, body in found.items()
-            if _is_version(session, body, version)
-        },
-        wire.HANDLE,
-    )
-    grips = {
-        session: Grip(session, session.parse(wire.parse_string, body)[0])
-        for session, body in opened.items()
-    }
-    told = _all(
-        {session: Request(wire.FSTAT, wire.string(grip.handle)) for session, grip in grips.items()},
-        wire.ATTRS,
-    )
-    good = []
-    for session, grip in grips.items():
-        if session in told and _is_version(session, told[session], version):
-            good.append(grip)
-        else:
-            grip.leave()
-    return good
-
-
-def _is_version(session: SftpSession, body: bytes, version: str) -> bool:
-    attributes, _ = session.parse(wire.parse_attributes, body)
-    return attributes.is_file and version_of(attributes) == version
-
-
-def _all(requests: Mapping[SftpSession, Request], kind: int) -> dict[SftpSession, bytes]:
-    """Ask each session one thing, all at once; return the replies of that kind."""
-    exchanges = {}
-    for session, request in requests.items():
-        with contextlib.suppress(StorageError):
-            exchange = session.dialogue.exchange()
-            session.dialogue.ask(exchange, (request,))
-            exchanges[session] = exchange
-    found = {}
-    for session, exchange in exchanges.items():
-        with contextlib.suppress(StorageError):
-            session.dialogue.wait(exchange)
-            _, came, body, _ = exchange.replies.popleft()
-            if came == kind:
-                found[session] = body
-    return found
+        if self._end - self._asked >= _STRIPED_BYTES:
+            self._grips += helpers(self._site, self._grips, self._path, self._entry)
 
 
 def _whole(session: SftpSession, handle: bytes, size: int) -> tuple[Attributes, bytes]:
@@ -309,7 +240,7 @@ def _whole(session: SftpSession, handle: bytes, size: int) -> tuple[Attributes, 
     """
     before = session.dialogue.exchange()
     session.dialogue.ask(before, (Request(wire.FSTAT, wire.string(handle)),))
-    stretch = Stretch(session, handle, 0, memoryview(bytearray(size)))
+    stretch = Stretch(session, handle, ((0, size),), memoryview(bytearray(size)))
     session.dialogue.wait(before)
     _, kind, body, _ = before.replies.popleft()
     if kind == wire.STATUS:
@@ -320,13 +251,3 @@ def _whole(session: SftpSession, handle: bytes, size: int) -> tuple[Attributes, 
     if not same or stretch.size != size or attributes.size != size:
         return attributes, b""
     return attributes, bytes(stretch.view)
-
-
-def _check(entry: Entry, *, whole: bool, attributes: Attributes) -> None:
-    if not whole or version_of(attributes) != entry.version:
-        raise Changed(detail="the file was written while it was read")
-
-
-def _is_fresh(entry: Entry) -> bool:
-    """Tell whether another file of the same size could have got the same time."""
-    return abs(time.time() - entry.mtime_ns / 1e9) < _FRESH_SECONDS

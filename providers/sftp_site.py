@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Final
 
@@ -83,8 +84,7 @@ class SftpSite:
         if not check_path(path):
             return self._look_root(session)
         now = time.monotonic()
-        above = [path[:at] for at, letter in enumerate(path) if letter == "/"]
-        asked = [folder for folder in above if self._trusted.get(folder, 0.0) < now]
+        asked = [folder for folder in _above(path) if self._trusted.get(folder, 0.0) < now]
         if not asked:
             return self._look_alone(session, path)
         places = {self.place(one): one for one in (*asked, path)}
@@ -99,15 +99,33 @@ class SftpSite:
                 raise Denied(detail=LINK)
             if not answer.is_folder:
                 raise NotADirectory
-            if len(self._trusted) > _TRUSTED_MAX:
-                self._trusted = {}
-            self._trusted[folder] = now + TRUST_SECONDS
+            self._trust(folder, now)
         answer = found[path]
         if isinstance(answer, NotFound):
             return None
         if isinstance(answer, StorageError):
             raise answer
         return answer
+
+    def barred(self, session: SftpSession, paths: Iterable[str]) -> set[str]:
+        """Return those of these paths to which not all folders are known to lead.
+
+        Folders that are not believed at the moment are asked for, all in one round trip.
+        """
+        now = time.monotonic()
+        above = {path: _above(path) for path in paths}
+        asked = {one for folders in above.values() for one in folders}
+        asked = {folder for folder in asked if self._trusted.get(folder, 0.0) < now}
+        if asked:
+            places = {self.place(folder): folder for folder in asked}
+            for place, answer in session.stat_many(tuple(places), follow=False):
+                if not isinstance(answer, StorageError) and answer.is_folder:
+                    self._trust(places[place], now)
+        return {
+            path
+            for path, folders in above.items()
+            if any(self._trusted.get(folder, 0.0) < now for folder in folders)
+        }
 
     def find(self, session: SftpSession, path: str) -> Attributes:
         """Return what stands at `path`; NotFound for nothing."""
@@ -198,6 +216,11 @@ class SftpSite:
         except NotFound:
             return None
 
+    def _trust(self, folder: str, now: float) -> None:
+        if len(self._trusted) > _TRUSTED_MAX:
+            self._trusted = {}
+        self._trusted[folder] = now + TRUST_SECONDS
+
     def _missing_root(self, session: SftpSession) -> StorageError | None:
         """Return what to say when not a file is missing, but the folder that all lies in."""
         try:
@@ -254,6 +277,10 @@ def version_of(attributes: Attributes) -> str:
 def seen(path: str, attributes: Attributes) -> Entry:
     """Return the entry of what stands at `path`."""
     return entry_of(basename(path), attributes)
+
+
+def _above(path: str) -> list[str]:
+    return [path[:at] for at, letter in enumerate(path) if letter == "/"]
 
 
 def _no_root() -> Unavailable:

@@ -6,12 +6,12 @@ one, or `_before`, which runs before each operation and may refuse it.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
-from providers.base import Capabilities, Entry, Options, Provider, Reader, Usage, Writer
-from providers.errors import Denied, NotADirectory, Unsupported
+from providers.base import Capabilities, Content, Entry, Options, Provider, Reader, Usage, Writer
+from providers.errors import Denied, InvalidPath, NotADirectory, StorageError, Unsupported
 from providers.names import check_path, join
 
 _CHANGES = frozenset(
@@ -64,6 +64,12 @@ class Wrapper(Provider):
     def open(self, path: str) -> Reader:
         self._before("open")
         return self.inner.open(self._inside(path))
+
+    def get_many(
+        self, paths: Iterable[str], size: int
+    ) -> Iterator[tuple[str, Content | StorageError]]:
+        self._before("get_many")
+        return self.inner.get_many(paths, size)
 
     def health(self) -> None:
         self._before("health")
@@ -154,6 +160,24 @@ class PrefixProvider(Wrapper):
         # The check comes first: joined to the prefix, ".." would be a path like others.
         return join(self.prefix, check_path(path)) if path else self.prefix
 
+    def get_many(
+        self, paths: Iterable[str], size: int
+    ) -> Iterator[tuple[str, Content | StorageError]]:
+        refused: list[tuple[str, StorageError]] = []
+
+        def inside() -> Iterator[str]:
+            for path in paths:
+                try:
+                    yield self._inside(path)
+                except InvalidPath as error:
+                    refused.append((path, error))
+
+        start = len(join(self.prefix, ""))
+        for path, found in super().get_many(inside(), size):
+            yield path[start:], found
+            yield from _emptied(refused)
+        yield from _emptied(refused)
+
     def stat(self, path: str) -> Entry:
         entry = super().stat(path)
         return entry if path else replace(entry, name="")
@@ -218,6 +242,12 @@ class _Gate(Wrapper):
 
     def open(self, path: str) -> Reader:
         return _GatedReader(self._before, super().open(path))
+
+    def get_many(
+        self, paths: Iterable[str], size: int
+    ) -> Iterator[tuple[str, Content | StorageError]]:
+        # One by one, so that each opening and each read passes the gate.
+        return Provider.get_many(self, paths, size)
 
     def create(
         self,
@@ -349,3 +379,11 @@ class _GatedWriter(Writer):
 
     def abort(self) -> None:
         self._inner.abort()
+
+
+def _emptied(
+    refused: list[tuple[str, StorageError]],
+) -> Iterator[tuple[str, StorageError]]:
+    """Yield what was refused, and forget it."""
+    while refused:
+        yield refused.pop()

@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
@@ -17,12 +17,13 @@ from msgspec.structs import replace
 from cache.journal import Journal
 from cache.pending import Look
 from cache.spool import Spool
-from providers.base import Capabilities, Entry, Provider, Reader, Usage, Writer
+from providers.base import Capabilities, Content, Entry, Provider, Reader, Usage, Writer
 from providers.errors import (
     Changed,
     NoSpace,
     NotADirectory,
     NotFound,
+    StorageError,
     Unavailable,
     Unsupported,
 )
@@ -114,6 +115,12 @@ class WriteBackProvider(Wrapper):
                 return ShownReader(shown(reader.entry, again), reader, self._call)
             reader.close()
         raise Unavailable(path, detail="it is changed all the time")
+
+    def get_many(
+        self, paths: Iterable[str], size: int
+    ) -> Iterator[tuple[str, Content | StorageError]]:
+        # Each is looked for in the journal first.
+        return Provider.get_many(self, paths, size)
 
     def checksum(self, path: str, algorithm: str, *, expect: str | None = None) -> bytes:
         for _ in range(TRIES):

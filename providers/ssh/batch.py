@@ -2,7 +2,8 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -14,95 +15,170 @@ from providers.ssh.requests import Requests
 _STATS_AT_ONCE = 128
 _AHEAD_FIRST = 8
 _AHEAD_MOST = 64
+_BYTES_MOST = 8 << 20
+_READING = wire.u32(wire.FOR_READING) + wire.u32(0)
 
 
 class Small(msgspec.Struct, frozen=True):
-    """The beginning of one file. It is whole when `attributes.size` is the length of `data`."""
+    """What stands at a path, and all bytes of it if it is a small file.
+
+    `data` is None where it is no file, is larger, or was changed while it was read.
+    """
 
     path: str
     attributes: wire.Attributes
-    data: bytes
+    data: bytes | None
 
 
 class _File:
-    """One file on its way. Used by one thread."""
+    """One path on its way. Used by one thread."""
 
-    __slots__ = ("attributes", "data", "failure", "left", "path")
+    __slots__ = ("attributes", "behind", "data", "failure", "is_opened", "left", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.attributes = wire.Attributes()
+        self.attributes: wire.Attributes | None = None
+        self.behind: wire.Attributes | None = None
         self.data = b""
         self.failure: StorageError | None = None
+        self.is_opened = False
         self.left = 1
 
+    @property
+    def size(self) -> int:
+        """The size that LSTAT told."""
+        return 0 if self.attributes is None else self.attributes.size or 0
 
-def get_many(session: Requests, paths: Iterable[str], size: int) -> Iterator[Small | StorageError]:
-    """Yield the first `size` bytes and the attributes of each file, in any order.
+    def found(self) -> Small | StorageError:
+        """Return what has come of it."""
+        if self.failure is not None or self.attributes is None:
+            return self.failure or StorageError(self.path)
+        behind = self.behind
+        is_whole = (
+            behind is not None
+            and (behind.size, behind.mtime) == (self.attributes.size, self.attributes.mtime)
+            and behind.size == len(self.data)
+        )
+        return Small(self.path, self.attributes, self.data if is_whole else None)
 
-    `session.files_at_once` files are open together. A server handles what concerns one handle in
-    order (section 6.1 of the draft), so FSTAT, READ and CLOSE follow each other without a wait.
-    What went wrong with one file is yielded as its error, with its path.
+
+class _Many:
+    """Small files on their way over one session. Used by one thread.
+
+    No more files are open than `session.files_at_once`, nor more bytes on their way than
+    `_BYTES_MOST`; as many again are looked at meanwhile.
     """
-    size = min(size, session.read_size)
-    exchange = session.dialogue.exchange()
-    names = iter(paths)
-    live = 0
-    try:
+
+    def __init__(self, session: Requests, paths: Iterable[str], size: int) -> None:
+        self.exchange = session.dialogue.exchange()
+        self._session = session
+        self._names = iter(paths)
+        self._limit = min(size, session.read_size)
+        self._waiting: deque[_File] = deque()
+        self._looking = 0
+        self._open = 0
+        self._bytes = 0
+
+    def run(self) -> Iterator[Small | StorageError]:
+        """Yield what is found, in any order."""
         while True:
             batch: list[Request] = []
             ready: list[_File] = []
-            while exchange.replies:
-                file = _step(session, exchange.replies.popleft(), size, batch)
-                if file.left == 0:
+            while self.exchange.replies:
+                file = self._step(self.exchange.replies.popleft(), batch)
+                if file is not None:
                     ready.append(file)
-            live -= len(ready)
-            wanted = session.files_at_once - live
-            fresh = [_open(path) for path in itertools.islice(names, wanted)]
-            live += len(fresh)
-            batch += fresh
+            self._look(batch)
+            self._open_waiting(batch)
             if batch:
-                session.dialogue.ask(exchange, batch)
+                self._session.dialogue.ask(self.exchange, batch)
             for file in ready:
-                yield file.failure or Small(file.path, file.attributes, file.data)
-            if not live:
+                yield file.found()
+            if not self.exchange.outstanding and not self.exchange.replies:
                 return
-            if not exchange.replies:
-                session.dialogue.wait(exchange, exchange.outstanding - 1)
-    finally:
-        _close_opened(session, exchange)
+            if not self.exchange.replies:
+                self._session.dialogue.wait(self.exchange, self.exchange.outstanding - 1)
 
+    def _look(self, batch: list[Request]) -> None:
+        free = self._session.files_at_once - self._looking - len(self._waiting)
+        if free < self._session.files_at_once // 4:
+            return
+        for path in itertools.islice(self._names, free):
+            self._looking += 1
+            batch.append(Request(wire.LSTAT, wire.name(path), tag=_File(path)))
 
-def _open(path: str) -> Request:
-    how = wire.u32(wire.FOR_READING) + wire.u32(0)
-    return Request(wire.OPEN, wire.name(path) + how, tag=_File(path))
+    def _open_waiting(self, batch: list[Request]) -> None:
+        while self._waiting and self._open < self._session.files_at_once:
+            file = self._waiting[0]
+            if self._open and self._bytes + file.size > _BYTES_MOST:
+                return
+            self._waiting.popleft()
+            self._open += 1
+            self._bytes += file.size
+            file.is_opened = True
+            batch.append(Request(wire.OPEN, wire.name(file.path) + _READING, tag=file))
 
-
-def _step(session: Requests, reply: Reply, size: int, batch: list[Request]) -> _File:
-    """Take one reply to a file's request and add what is to be asked next."""
-    file, kind, body, _ = reply
-    assert isinstance(file, _File)
-    if kind == wire.HANDLE:
-        named = wire.string(session.parse(wire.parse_string, body)[0])
-        batch += (
-            Request(wire.FSTAT, named, tag=file),
-            Request(wire.READ, named + wire.span(0, size), tag=file),
-            Request(wire.CLOSE, named, told=False),
-        )
-        file.left = 2
+    def _step(self, reply: Reply, batch: list[Request]) -> _File | None:
+        """Take one reply and add what is to be asked next; return the file if it is done."""
+        file, kind, body, _ = reply
+        session = self._session
+        assert isinstance(file, _File)
+        if not file.is_opened:
+            self._looking -= 1
+            return self._looked_at(file, kind, body)
+        if kind == wire.HANDLE:
+            named = wire.string(session.parse(wire.parse_string, body)[0])
+            # A server handles what concerns one handle in order (section 6.1 of the draft).
+            batch += (
+                Request(wire.READ, named + wire.span(0, file.size + 1), tag=file),
+                Request(wire.FSTAT, named, tag=file),
+                Request(wire.CLOSE, named, told=False),
+            )
+            file.left += 1
+            return None
+        if kind == wire.DATA:
+            file.data = session.parse(wire.parse_string, body)[0]
+        elif kind == wire.ATTRS:
+            file.behind = session.parse(wire.parse_attributes, body)[0]
+        else:
+            self._refused(file, kind, body)
+        file.left -= 1
+        if file.left:
+            return None
+        self._open -= 1
+        self._bytes -= file.size
         return file
-    file.left -= 1
-    if kind == wire.ATTRS:
-        file.attributes = session.parse(wire.parse_attributes, body)[0]
-    elif kind == wire.DATA:
-        file.data = session.parse(wire.parse_string, body)[0]
-    else:
-        session.expect(wire.STATUS, kind)
+
+    def _looked_at(self, file: _File, kind: int, body: bytes) -> _File | None:
+        if kind != wire.ATTRS:
+            self._refused(file, kind, body)
+            return file
+        file.attributes = self._session.parse(wire.parse_attributes, body)[0]
+        if not file.attributes.is_file or file.size > self._limit:
+            return file
+        self._waiting.append(file)
+        return None
+
+    def _refused(self, file: _File, kind: int, body: bytes) -> None:
+        self._session.expect(wire.STATUS, kind)
         try:
-            session.check(body, file.path)
+            self._session.check(body, file.path)
         except StorageError as error:
-            file.failure = error
-    return file
+            file.failure = file.failure or error
+
+
+def get_many(session: Requests, paths: Iterable[str], size: int) -> Generator[Small | StorageError]:
+    """Yield what stands at each path, in any order, with all bytes of files up to `size`.
+
+    LSTAT comes first, so that no link is followed and no FIFO opened. Then FSTAT behind the bytes
+    must tell what LSTAT told. A file over `session.read_size` counts as larger too. What went wrong
+    with one path is yielded as its error, with its path.
+    """
+    many = _Many(session, paths, size)
+    try:
+        yield from many.run()
+    finally:
+        _close_opened(session, many.exchange)
 
 
 def _close_opened(session: Requests, exchange: Exchange) -> None:

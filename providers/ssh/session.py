@@ -1,6 +1,6 @@
 """The operations of SFTP version 3, with the extensions that OpenSSH and others add."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -123,8 +123,8 @@ class SftpSession(Requests):
             raise
         return handle, attributes, data
 
-    def get_many(self, paths: Iterable[str], size: int) -> Iterator[Small | StorageError]:
-        """Yield the first `size` bytes and the attributes of many files, in any order."""
+    def get_many(self, paths: Iterable[str], size: int) -> Generator[Small | StorageError]:
+        """Yield what stands at many paths, small files whole. See `batch.get_many`."""
         return batch.get_many(self, paths, size)
 
     # Names

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from providers.base import Kind, Provider
+from providers.base import Content, Kind, Provider
 from providers.errors import (
     BadRange,
     Changed,
+    InvalidPath,
     IsADirectory,
     NotADirectory,
     NotFound,
@@ -89,6 +90,89 @@ class Reading(Harness):
             assert reader.read_at(300_000, 2) == data[-1:]
             assert reader.read_at(300_001, 1) == b""
             assert reader.read_at(10**12, 10) == b""
+
+    def test_many_pieces_come_in_order(self, provider: Provider) -> None:
+        """`read_many` gives what `read_at` gives, in the order asked for."""
+        data = signed(2_000_001)
+        self.put_raw("file", data)
+        spans = [(number * 700_001 % 2_000_100, number * 37 % 70_000) for number in range(200)]
+        spans += [(5, 1_500_000), (0, 2_000_001), (2_000_000, 5), (10**12, 10), (7, 0)]
+        with provider.open("file") as reader:
+            wanted = [data[offset : offset + size] for offset, size in spans]
+            assert list(reader.read_many(iter(spans))) == wanted
+            assert list(reader.read_many([])) == []
+            pieces = reader.read_many(spans)
+            assert next(pieces) == wanted[0]
+            del pieces  # whoever leaves early hinders nobody
+            assert reader.read_at(1, 100) == data[1:101]
+            with pytest.raises(BadRange):
+                list(reader.read_many([(0, 1), (-1, 1)]))
+            assert list(reader.read_many([(3, 4)])) == [data[3:7]]
+
+    def test_many_pieces_are_of_one_version(self, provider: Provider) -> None:
+        """A file replaced while `read_many` goes on gives its old bytes or Changed."""
+        old, new = signed(400_000, 1), signed(400_000, 2)
+        self.put_raw("file", old)
+        with provider.open("file") as reader:
+            pieces = reader.read_many((offset, 1000) for offset in range(0, 400_000, 1000))
+            first = next(pieces)
+            time.sleep(self.foreign_step_seconds)
+            self.put_raw("file", new)
+            try:
+                rest = b"".join(pieces)
+            except Changed:
+                return
+            assert first + rest == old
+
+    def test_many_files(self, provider: Provider) -> None:
+        """`get_many` gives each file once, whole up to a size, and the error of what is none."""
+        self.mkdir_raw("folder")
+        self.mkdir_raw("folder/inner")
+        wanted = {
+            f"folder/inner/f{number}": signed(40 + number * 97, number) for number in range(150)
+        }
+        wanted |= {"empty": b"", "large": signed(70_000), "limit": signed(40_000)}
+        for path, data in wanted.items():
+            self.put_raw(path, data)
+        others: dict[str, type[StorageError] | tuple[type[StorageError], ...]] = {
+            "folder": IsADirectory,
+            "": IsADirectory,
+            "folder/missing": NotFound,
+            "missing/file": NotFound,
+            "empty/member": (NotADirectory, NotFound),
+            "../out": InvalidPath,
+        }
+        answers = list(provider.get_many(iter([*wanted, *others, "empty"]), 40_000))
+        assert sorted(path for path, _ in answers) == sorted([*wanted, *others, "empty"])
+        for path, found in answers:
+            if path in others:
+                assert isinstance(found, others[path])
+                continue
+            assert isinstance(found, Content)
+            assert found.entry == provider.stat(path)
+            assert found.data == (None if path == "large" else wanted[path])
+        assert list(provider.get_many([], 10)) == []
+
+    def test_many_files_are_left_early(self, provider: Provider) -> None:
+        """Whoever takes one of many hinders nobody."""
+        for number in range(20):
+            self.put_raw(f"f{number}", signed(1000, number))
+        files = provider.get_many((f"f{number}" for number in range(20)), 1000)
+        path, found = next(files)
+        del files
+        assert isinstance(found, Content)
+        assert found.data == get(provider, path)
+
+    def test_many_files_are_as_they_are_now(self, provider: Provider) -> None:
+        """What was rewritten is not given in its old version."""
+        self.put_raw("file", b"old")
+        assert _only(provider, "file") == b"old"
+        if provider.capabilities.create:
+            put(provider, "file", b"new")
+        else:
+            time.sleep(self.foreign_step_seconds)
+            self.put_raw("file", b"new")
+        assert _only(provider, "file") == b"new"
 
     def test_an_empty_file_reads_as_nothing(self, provider: Provider) -> None:
         """A file without bytes is a file like others."""
@@ -218,6 +302,12 @@ class Reading(Harness):
     def test_health(self, provider: Provider) -> None:
         """A store that serves says so by returning."""
         provider.health()
+
+
+def _only(provider: Provider, path: str) -> bytes | None:
+    ((_, found),) = provider.get_many([path], 100)
+    assert isinstance(found, Content)
+    return found.data
 
 
 def _ask(provider: Provider, operation: str, path: str) -> None:

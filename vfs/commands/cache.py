@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from providers.base import Provider
+    from providers.cached import CachedProvider
+    from providers.errors import StorageError
     from vfs.config import Config, MountConfig, StoreConfig
     from vfs.store_cache import StoreCache
+
+# Files up to this size are warmed many at once, so many of them are listed ahead.
+_SMALL_BYTES = 64 << 10
+_AT_ONCE = 1024
 
 _PATH = click.Path(path_type=Path, readable=False)
 
@@ -111,14 +118,13 @@ def warm(paths: tuple[str, ...], config: Path) -> None:
             for place in places:
                 inner = registry.make(place.store.provider, place.store.options)
                 with closing(store_cache.wrap(inner, place.name)) as store:
-                    for path, size in _files(store, place):
-                        try:
-                            for done in store.warm(path):
-                                show(_shown(place, path), done, size)
-                            files += 1
-                        except StorageError as error:
+                    for path, done, size in _warmed(store, _files(store, place)):
+                        if isinstance(done, StorageError):
                             failures += 1
-                            click.echo(f"{_shown(place, path)}: {error}", err=True)
+                            click.echo(f"{_shown(place, path)}: {done}", err=True)
+                            continue
+                        show(_shown(place, path), done, size)
+                        files += done == size
         fault = store_cache.blocks.fault()
     if fault:
         raise click.ClickException(f"the cache takes no more: {fault}")
@@ -260,6 +266,36 @@ def _files(store: "Provider", place: Place) -> Iterator[tuple[str, int]]:
                     yield inside, entry.size
     except StorageError as error:
         raise click.UsageError(f"{_shown(place, folder)}: {error.text}") from error
+
+
+def _warmed(
+    store: "CachedProvider", files: "Iterator[tuple[str, int]]"
+) -> "Iterator[tuple[str, int | StorageError, int]]":
+    """Yield each file with how much of it is in the cache, or its error; the last is the whole.
+
+    Small files are read many at once, large ones piece by piece.
+    """
+    from providers.errors import StorageError
+
+    while portion := dict(islice(files, _AT_ONCE)):
+        small = [path for path, size in portion.items() if size <= _SMALL_BYTES]
+        large = [path for path, size in portion.items() if size > _SMALL_BYTES]
+        for path, found in store.get_many(small, _SMALL_BYTES):
+            if isinstance(found, StorageError):
+                yield path, found, 0
+            elif found.data is None:
+                large.append(path)  # it has grown
+            else:
+                yield path, len(found.data), len(found.data)
+        for path in large:
+            try:
+                for done in store.warm(path):
+                    if done < portion[path]:
+                        yield path, done, portion[path]
+            except StorageError as error:
+                yield path, error, 0
+            else:
+                yield path, portion[path], portion[path]
 
 
 def _shown(place: Place, path: str) -> str:

@@ -8,7 +8,7 @@ from itertools import chain
 from providers.base import Reader
 from providers.errors import Changed, Denied, IsADirectory, NotFound, StorageError
 from vfs.http import accept, encodings
-from vfs.http.answer import FileSlice
+from vfs.http.answer import READ_BYTES, FileSlice
 from vfs.http.bad_request import BadRequest
 from vfs.http.conditions import Verdict
 from vfs.http.dates import http_date
@@ -226,10 +226,24 @@ class _Parts:
         self._multipart = multipart
 
     def __iter__(self) -> Iterator[bytes]:
+        pieces = self._reader.read_many(
+            piece for _, span in self._multipart.parts() for piece in _pieces(span)
+        )
         for head, span in self._multipart.parts():
             yield head
-            yield from FileSlice(self._reader, span.offset, span.size)
+            for _, size in _pieces(span):
+                data = next(pieces, b"")
+                yield data
+                if len(data) != size:
+                    return
         yield self._multipart.tail
 
     def close(self) -> None:
         self._reader.close()
+
+
+def _pieces(span: Span) -> Iterator[tuple[int, int]]:
+    """Yield where a part begins, and how long it is, in portions of memory."""
+    end = span.offset + span.size
+    for offset in range(span.offset, end, READ_BYTES):
+        yield offset, min(READ_BYTES, end - offset)

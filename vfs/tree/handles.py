@@ -1,6 +1,6 @@
 """Readers and writers as the tree hands them out: made by `Replica.hand_out`, counted out here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from providers.base import Entry, Reader, Writer
 from vfs.tree.mounts import Replica
@@ -19,6 +19,12 @@ class TreeReader(Reader):
     def read_at(self, offset: int, size: int) -> bytes:
         """Read through the breaker."""
         return self._replica.call(self._path, self._reader.read_at, offset, size)
+
+    def read_many(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+        """Read through the breaker, piece by piece."""
+        pieces = self._reader.read_many(spans)
+        while (piece := self._replica.call(self._path, next, pieces, None)) is not None:
+            yield piece
 
     def fileno(self) -> int | None:
         """Return the descriptor of the provider's reader."""

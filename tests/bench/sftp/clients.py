@@ -289,8 +289,8 @@ class Store(Client):
 
             if at_once == 1:
                 return sum(map(one, offsets))
-            with ThreadPoolExecutor(at_once) as pool:
-                return sum(pool.map(one, offsets))
+            spans = ((offset, PIECE) for offset in takewhile(in_time, offsets))
+            return sum(len(data) == PIECE for data in reader.read_many(spans))
 
     def write(self, file: Path, size: int) -> int:
         block, count, in_time = os.urandom(MIB), 0, self.in_time()
@@ -305,16 +305,9 @@ class Store(Client):
         return sum(1 for _ in self._provider.scandir(self._path(folder)))
 
     def small(self, folder: Path) -> int:
-        in_time = self.in_time()
-
-        def one(file: Path) -> bool:
-            if not in_time(0):
-                return False
-            with self._provider.open(self._path(file)) as reader:
-                return len(reader.read_at(0, reader.entry.size)) > 0
-
-        with ThreadPoolExecutor(32) as pool:  # as many calls as the gateway makes at once
-            return sum(pool.map(one, sorted(folder.iterdir())))
+        paths = [self._path(file) for file in sorted(folder.iterdir())]
+        found = self._provider.get_many(paths, PIECE)
+        return sum(1 for _, content in found if whole(content))
 
     def close(self) -> None:
         self._provider.close()

@@ -6,18 +6,22 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
 
+from providers.base import Content
 from providers.errors import (
     Changed,
+    Denied,
     NoSpace,
     RateLimited,
     Unavailable,
 )
+from providers.pool import Pool
 from providers.sftp import SftpProvider
+from providers.ssh.session import SftpSession
 from providers.testing.content import is_whole, signed
 from tests.servers.sshd import Sshd
 
@@ -82,6 +86,79 @@ def test_a_read_that_is_cut_and_a_file_that_is_replaced(
             reader.read_at(100, 100)
         with pytest.raises(Changed):
             reader.read_at(100, 3 * MIB)
+
+
+def test_many_pieces_that_are_cut(server: Sshd, store: SftpProvider, root: Path) -> None:
+    """They go on in a new session, in order, and every byte is right."""
+    data = signed(24 * MIB)
+    old_file(root / "file", data)
+    step = 50_000
+    with store.open("file") as reader:
+        parts = []
+        spans = ((offset, step) for offset in range(0, len(data), step))
+        for number, piece in enumerate(reader.read_many(spans)):
+            parts.append(piece)
+            if number in {3, 200, 300}:
+                server.cut()
+    assert b"".join(parts) == data
+
+
+def test_a_long_read_takes_help_of_another_session(
+    make: Make, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader's own session, which looks idle between two reads, is not asked twice."""
+    helped: list[SftpSession] = []
+    idle = Pool.idle
+
+    def watched(pool: Pool, others: int, but: Collection[SftpSession] = ()) -> list[SftpSession]:
+        found = idle(pool, others, but)
+        assert but
+        assert not set(found) & set(but)
+        helped.extend(found)
+        return found
+
+    monkeypatch.setattr(Pool, "idle", watched)
+    store = make(connections=2, transport="openssh")
+    data = signed(48 * MIB)
+    old_file(root / "file", data)
+    end = time.monotonic() + 10
+    while not helped and time.monotonic() < end:
+        with store.open("file") as reader:
+            blocks = [reader.read_at(at, MIB) for at in range(0, len(data), MIB)]
+        assert b"".join(blocks) == data
+    assert helped
+
+
+def test_many_files_that_are_cut(server: Sshd, make: Make, root: Path) -> None:
+    """Each comes once and whole all the same; when the server stays away each says so."""
+    store = make(connections=2)
+    for number in range(600):
+        (root / f"f{number}").write_bytes(signed(2000, number))
+    got = {}
+    for path, found in store.get_many([f"f{number}" for number in range(600)], 4000):
+        assert path not in got
+        assert isinstance(found, Content), found
+        got[path] = found.data
+        if len(got) in {10, 200, 400}:
+            server.cut()
+    assert got == {f"f{number}": signed(2000, number) for number in range(600)}
+    server.kill()
+    found_ = dict(store.get_many([f"f{number}" for number in range(600)], 4000))
+    assert len(found_) == 600
+    assert all(isinstance(one, Unavailable) and one.path == path for path, one in found_.items())
+
+
+def test_many_files_reach_neither_links_nor_pipes(store: SftpProvider, root: Path) -> None:
+    """Neither a link at the end nor one on the way is followed; a FIFO is not opened."""
+    (root / "folder").mkdir()
+    (root / "folder" / "f").write_bytes(b"x")
+    (root / "link").symlink_to("folder/f")
+    (root / "way").symlink_to("folder")
+    os.mkfifo(root / "fifo")
+    found = dict(store.get_many(["link", "way/f", "fifo", "folder/f"], 100))
+    assert isinstance(found["folder/f"], Content)
+    for path in ("link", "way/f", "fifo"):
+        assert isinstance(found[path], Denied)
 
 
 def test_a_new_file_whose_session_is_cut(server: Sshd, store: SftpProvider, root: Path) -> None:

@@ -93,16 +93,22 @@ def test_small_files_come_all_at_once(session: SftpSession, root: Path) -> None:
     for number in range(500):
         (root / f"f{number}").write_text("x" * number)
     (root / "folder").mkdir()
+    (root / "link").symlink_to("f7")
+    os.mkfifo(root / "fifo")
     paths = [str(root / f"f{number}") for number in range(500)]
-    found = list(session.get_many([*paths, str(root / "none"), str(root / "folder")], 400))
+    others = [str(root / name) for name in ("none", "folder", "link", "fifo")]
+    found = list(session.get_many([*paths, *others], 400))
     small = {item.path: item for item in found if isinstance(item, Small)}
     errors = [item for item in found if isinstance(item, StorageError)]
-    assert len(found) == 502
-    assert {path: item.data for path, item in small.items()} == {
-        path: b"x" * min(number, 400) for number, path in enumerate(paths)
+    assert len(found) == 504
+    assert {path: small[path].data for path in paths} == {
+        path: b"x" * number if number <= 400 else None for number, path in enumerate(paths)
     }
     assert all(small[path].attributes.size == number for number, path in enumerate(paths))
-    assert {type(error) for error in errors} == {NotFound, Refused}
+    assert [small[path].data for path in others[1:]] == [None] * 3
+    assert small[others[1]].attributes.is_folder
+    assert small[others[2]].attributes.is_link
+    assert [(type(error), error.path) for error in errors] == [(NotFound, others[0])]
 
 
 def test_handles_are_given_back(session: SftpSession, root: Path) -> None:

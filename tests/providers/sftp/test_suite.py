@@ -87,6 +87,9 @@ class TestParamiko(TestOpenSsh):
     transport = "paramiko"
 
 
+# These, and what derives from them, take minutes: the cache and write-back have the suite over
+# memory and local disks too.
+@pytest.mark.slow
 class TestCached(TestOpenSsh):
     """The suite through the cache; what others do is looked for each time."""
 
@@ -126,14 +129,12 @@ class TestWriteBack(TestCached):
         return super().list_raw(path)
 
 
-@pytest.mark.slow
 class TestCachedParamiko(TestCached):
     """The suite through the cache and paramiko."""
 
     transport = "paramiko"
 
 
-@pytest.mark.slow
 class TestWriteBackParamiko(TestWriteBack):
     """The suite with writes put off, through paramiko."""
 

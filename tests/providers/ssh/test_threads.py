@@ -156,6 +156,7 @@ def long_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_of_100000_in_constant_memory(session: SftpSession, long_folder: Path) -> None:
     tracemalloc.start()
     try:

@@ -46,8 +46,10 @@ def _temporary() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        ignore_signals()
-        shutil.rmtree(folder)
+        try:
+            ignore_signals()
+        finally:  # the second signal may come just then, and there is but one second
+            shutil.rmtree(folder)
 
 
 @contextmanager

@@ -44,6 +44,8 @@ def signals(*, reloads: bool) -> Iterator[Inbox]:
 
     SIGHUP asks for a reload if `reloads`, else to stop; then whoever had it ignored, as nohup
     has, keeps it ignored. A handler does no more than this, for it may interrupt anything.
+    A process that was asked to stop is about to end when the block does: one more signal then
+    ends it without a word.
     """
     inbox: Inbox = queue.SimpleQueue()
     stops = 0
@@ -64,7 +66,7 @@ def signals(*, reloads: bool) -> Iterator[Inbox]:
             yield inbox
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_DFL if stops else handler)
 
 
 @contextmanager

@@ -95,6 +95,10 @@ def send(
     """Send one request on a connection. Underscores in header names stand for hyphens."""
     spelled = {key.replace("_", "-"): value for key, value in headers.items()}
     try:
+        # By itself, for below a reset means an answer: a server that is killed while a connection
+        # waits to be accepted resets it too.
+        if connection.sock is None:
+            connection.connect()
         # A server that refuses early closes while we still send: its answer is there to be read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             connection.request(

@@ -99,8 +99,11 @@ class Folder(Protocol):
         """Yield every file beneath, sorted by path."""
         ...
 
-    def open(self, member: Member) -> Source:
-        """Return the bytes of one member; SourceChanged when it has another version by now."""
+    def open(self, member: Member) -> AbstractContextManager[Source]:
+        """Return the bytes of one member, closed by `with` after use.
+
+        Raises SourceChanged when it has another version by now.
+        """
         ...
 
 

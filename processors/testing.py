@@ -13,13 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from processors.base import Context, Limits, Memo, Params, Processor, Source
-from processors.errors import Cancelled, OverTime, TooLarge
+from processors.base import Context, Limits, Member, Memo, Params, Processor, Source
+from processors.errors import Cancelled, OverTime, SourceChanged, TooLarge
 
 __all__ = [
     "BufferSink",
     "BytesSource",
     "CountingSource",
+    "DiskFolder",
     "FileSource",
     "MemoryMemo",
     "PlainContext",
@@ -98,6 +99,33 @@ class FileSource:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+class DiskFolder:
+    """Reads a folder of this machine. A member that changed since it was listed is refused."""
+
+    version = "1"
+
+    def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
+        self._path = Path(path)
+        self.name = self._path.name if name is None else name
+
+    def members(self) -> Iterator[Member]:
+        """Yield every file beneath, sorted by path."""
+        files = (file for file in self._path.rglob("*") if file.is_file())
+        found = ((file.relative_to(self._path).as_posix(), file) for file in files)
+        for name, file in sorted(found):
+            facts = file.stat()
+            version = f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_size}"
+            yield Member(name, facts.st_size, facts.st_mtime_ns, version)
+
+    def open(self, member: Member) -> FileSource:
+        """Return the bytes of one member; SourceChanged when it has another version by now."""
+        source = FileSource(self._path / member.path)
+        if source.version != member.version:
+            source.close()
+            raise SourceChanged(member.path)
+        return source
 
 
 class CountingSource:

@@ -42,6 +42,10 @@ class Catalogue:
         with self._lock:
             return self._made.setdefault(name, made)
 
+    def is_ready(self, name: str) -> bool:
+        """Tell whether the template needs no configuration, and so takes any source."""
+        return name not in self._configured and name in self._ready
+
     def _unknown(self, name: str) -> UnknownName:
         names = self.names()
         near = difflib.get_close_matches(name, names, n=1)

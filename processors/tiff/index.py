@@ -94,6 +94,11 @@ class PageIndex:
         """Whether the whole chain is known."""
         return not self._next
 
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all pages known so far that are layers are of one form."""
+        return len({self._row(number).form for number in self._layers}) <= 1
+
     def levels(self, layer: int) -> list[Page]:
         """Return a layer's page and its smaller ones, from the largest to the smallest."""
         full = self.page(layer)

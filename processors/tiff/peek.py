@@ -10,7 +10,8 @@ from processors.errors import Malformed
 _NEAR_BYTES = 4 << 10
 _FAR_BYTES = 16 << 10
 _MOST_BYTES = 1 << 20
-_KEPT = 6
+_KEPT = 8
+_MOST_KEPT_BYTES = 64 << 10
 _CUT = "the file is shorter than its size says"
 
 
@@ -77,6 +78,8 @@ class Peek:
             if len(piece) < spans[number][1]:
                 raise Malformed(_CUT)
             found[number] = piece
+            if len(piece) <= _MOST_KEPT_BYTES:
+                self._keep(spans[number][0], piece)
         return found  # type: ignore[return-value]
 
     def many(self, spans: list[tuple[int, int]]) -> list[bytes]:

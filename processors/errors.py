@@ -101,9 +101,10 @@ class OverTime(ProcessingError):
 
 
 class Busy(ProcessingError):
-    """Too much is being computed now."""
+    """Too much is being computed now; asking again after some seconds may help."""
 
     text = "too much is being computed now"
+    retry_after_seconds: int = 1
 
 
 class Cancelled(ProcessingError):

@@ -73,7 +73,8 @@ def shares(whole: int, size: int) -> NDArray[np.float64]:
     edges = np.arange(size + 1) * whole / size
     left, right = np.arange(whole), np.arange(1, whole + 1)
     overlap = np.minimum(edges[1:, None], right) - np.maximum(edges[:-1, None], left)
-    return np.clip(overlap, 0, None) / (whole / size)
+    found: NDArray[np.float64] = np.clip(overlap, 0, None) / (whole / size)
+    return found
 
 
 @st.composite

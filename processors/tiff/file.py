@@ -1,5 +1,6 @@
 """TiffFile: a TIFF, opened for reading windows of its layers."""
 
+from collections.abc import Container
 from typing import NoReturn, Self
 
 import numpy as np
@@ -7,9 +8,10 @@ import numpy as np
 from processors.base import Context, Source
 from processors.errors import OutOfRange
 from processors.tiff.geometry import Geometry
+from processors.tiff.ifd import raw_values, read_ifd
 from processors.tiff.index import Page, PageIndex
 from processors.tiff.peek import Peek
-from processors.tiff.plan import ReadPlan, plan
+from processors.tiff.plan import ReadPlan, Segment, plan, whole_segments
 from processors.tiff.reader import read
 from processors.values import Grid
 
@@ -69,6 +71,67 @@ class TiffFile:
         """
         found = read(self._peek, self.plan(layer, level, grid, stride=stride), self._context)
         return found if found.shape[2] > 1 else found[:, :, 0]
+
+    def read_plan(self, planned: ReadPlan) -> np.ndarray:
+        """Return the window of a plan: (rows, columns, samples)."""
+        return read(self._peek, planned, self._context)
+
+    def whole_segments(self, layer: int, level: int, grid: Grid) -> list[Segment]:
+        """Return the segments that a window touches, as they lie in the file."""
+        page, limits = self._page(layer, level), self._context.limits
+        return list(whole_segments(self._peek, page, grid, 1, limits))
+
+    def stored(self, segments: list[Segment]) -> list[memoryview]:
+        """Return the bytes of segments as they are packed."""
+        return self._peek.load([(segment.offset, segment.size) for segment in segments])
+
+    def raw_tags(
+        self, layer: int, level: int = 0, wanted: Container[int] | None = None
+    ) -> dict[int, tuple[int, bytes]]:
+        """Return type and bytes of the tags of a page, in the byte order of the file.
+
+        Tags that are larger than allowed are left out, unless they are asked for.
+        """
+        page, limits = self._page(layer, level), self._context.limits
+        ifd = read_ifd(self._peek, self._index.head, page.row.ifd, limits)
+        found: dict[int, tuple[int, bytes]] = {}
+        left = limits.tag_bytes
+        for number, tag in ifd.tags.items():
+            if wanted is None and (tag.size > left or tag.at + tag.size > self._peek.size):
+                continue
+            if wanted is None or number in wanted:
+                found[number] = (tag.kind, raw_values(self._peek, tag, limits))
+                left -= tag.size
+        return found
+
+    def info(self) -> dict[str, object]:
+        """Return what is worth knowing before asking: plain data."""
+        first = self.geometry(0)
+        limits = self._context.limits
+        levels = self._pages(0)
+        return {
+            "layers": self.layers,
+            "width": first.width,
+            "height": first.height,
+            "samples": first.samples,
+            "dtype": first.dtype,
+            "bits": first.bits,
+            "colour": first.colour,
+            "codec": first.codec,
+            "tile": [first.tile_width, first.tile_height],
+            "is_tiled": first.is_tiled,
+            "levels": [[page.form.width, page.form.height] for page in levels],
+            "layers_are_equal": self._index.is_uniform,
+            "axes": "grid is x0-x1-y0-y1: columns, then rows, zero-based, without the ends",
+            "segment_decoded_bytes": first.segment_bytes,
+            "random_access": "by tile" if first.is_tiled else "by strip",
+            "limits": {
+                "pixels": limits.pixels,
+                "output_bytes": limits.output_bytes,
+                "touched_bytes": limits.touched_bytes,
+                "segments": limits.segments,
+            },
+        }
 
     def _page(self, layer: int, level: int) -> Page:
         if level == 0:

@@ -47,6 +47,7 @@ SHAPING = (
     *(338, 339, 347, 530, 32997, 42113, 50674),
 )
 _OFFSETS, _COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
+TABLES = (_TILE_OFFSETS, _OFFSETS, _TILE_COUNTS, _COUNTS)
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _LONGEST = {320: 3 << 16, 347: 1 << 20, 42113: 64}  # of tags that hold more than a few numbers
 _MANY_SAMPLES = 4096
@@ -164,7 +165,7 @@ def shape(peek: Peek, ifd: Ifd, limits: Limits) -> dict[int, bytes]:
             if tag.size > _LONGEST.get(number, 8 * _MANY_SAMPLES):
                 raise TooLarge(f"the values of tag {number} are too many")
             found[number] = bytes([tag.kind]) + raw_values(peek, tag, limits)
-    for number in (_OFFSETS, _COUNTS, _TILE_OFFSETS, _TILE_COUNTS):
+    for number in TABLES:
         tag = ifd.tags.get(number)
         if tag is not None:
             found[number] = b"%d %d" % (tag.kind, tag.number)

@@ -58,7 +58,9 @@ class Ifd(NamedTuple):
 
     tags: dict[int, Tag]
     next: int
-    size: int
+    raw: bytes
+    entries: dict[int, int]
+    """Where in `raw` the value, or its offset, of each tag stands."""
 
 
 def head(peek: Peek) -> Head:
@@ -98,17 +100,19 @@ def read_ifd(peek: Peek, head: Head, offset: int, limits: Limits) -> Ifd:
     size = start + count * width + pointer
     raw = peek.take(offset, size)
     tags: dict[int, Tag] = {}
+    entries: dict[int, int] = {}
     unpack, place = struct.Struct(entry).unpack_from, struct.Struct(order + step).unpack_from
     types = TYPES
     for at in range(start, start + count * width, width):
         tag, kind, number = unpack(raw, at)
         if kind not in types or tag in tags:
             continue  # the first of two equal tags counts, as in libtiff
+        entries[tag] = at + inline
         if types[kind][0] * number <= pointer:
             tags[tag] = Tag(kind, number, offset + at + inline)
         else:
             tags[tag] = Tag(kind, number, place(raw, at + inline)[0])
-    return Ifd(tags, place(raw, size - pointer)[0], size)
+    return Ifd(tags, place(raw, size - pointer)[0], raw, entries)
 
 
 def values(peek: Peek, head: Head, tag: Tag, limits: Limits) -> tuple[int | float, ...]:

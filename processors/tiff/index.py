@@ -10,6 +10,7 @@ from processors.base import Context
 from processors.errors import Malformed, ProcessingError, TooLarge
 from processors.tiff.geometry import Fault, Geometry, geometry, shape, table
 from processors.tiff.ifd import INTEGERS, TYPES, Head, Ifd, Order, head, read_ifd
+from processors.tiff.mould import Mould
 from processors.tiff.peek import Peek
 
 _KIND = "tiff.index/1"
@@ -67,6 +68,7 @@ class PageIndex:
         self._known: dict[object, int] = {}
         self._layers: list[int] = []
         self._subs: dict[int, bytes] = {}
+        self._mould: Mould | None = None
         self._form_bytes = 0
         self._saved_pages = 0
         self._ifds: set[int] | None = None
@@ -91,6 +93,11 @@ class PageIndex:
     def is_whole(self) -> bool:
         """Whether the whole chain is known."""
         return not self._next
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all pages known so far that are layers are of one form."""
+        return len({self._row(number).form for number in self._layers}) <= 1
 
     def levels(self, layer: int) -> list[Page]:
         """Return a layer's page and its smaller ones, from the largest to the smallest."""
@@ -157,15 +164,27 @@ class PageIndex:
             self._context.check()
         if self._peek.is_far:
             self._look_ahead(offset, until)
-        ifd = read_ifd(self._peek, self.head, offset, self._limits)
-        row = self._made(offset, ifd)
+        row, after = self._read(offset)
         ifds.add(offset)
         form = self._forms[row.form]
         is_part = isinstance(form, Geometry) and (form.is_reduced or form.is_mask)
         if not (is_part and self._layers):
             self._layers.append(self._pages)
         self._rows += _ROW.pack(*row)
-        self._next = ifd.next
+        self._next = after
+
+    def _read(self, offset: int) -> tuple[Row, int]:
+        """Return the row of the page at `offset`, and where the next page is."""
+        if self._mould is not None:
+            places = self._mould.places(self._peek, offset)
+            if places is not None:
+                row = Row(offset, places.offsets, places.counts, 0, 0, 0, self._mould.form)
+                return row, places.next
+        ifd = read_ifd(self._peek, self.head, offset, self._limits)
+        row = self._made(offset, ifd)
+        is_sound = isinstance(self._forms[row.form], Geometry) and not row.subs
+        self._mould = Mould(self._peek, self.head, ifd, row.form) if is_sound else None
+        return row, ifd.next
 
     def _look_ahead(self, offset: int, until: int) -> None:
         """Fetch many pages at once where they lie at equal distances.

@@ -2,13 +2,17 @@
 
 import os
 
+import numpy as np
+
 from processors.base import Source
 from processors.errors import Malformed
 
 _NEAR_BYTES = 4 << 10
 _FAR_BYTES = 16 << 10
 _MOST_BYTES = 1 << 20
-_KEPT = 6
+_KEPT = 8
+_MOST_KEPT_BYTES = 64 << 10
+_CUT = "the file is shorter than its size says"
 
 
 class Peek:
@@ -69,12 +73,13 @@ class Peek:
         """Return the bytes of each (offset, size), whole; one round trip for what is not kept."""
         found = [self._held(offset, size) for offset, size in spans]
         missing = [number for number, piece in enumerate(found) if piece is None]
-        if any(min(spans[i]) < 0 or sum(spans[i]) > self.size for i in missing):
-            raise Malformed("what a page names lies behind the end of the file")
+        self._bound([spans[i] for i in missing])
         for number, piece in zip(missing, self.many([spans[i] for i in missing]), strict=True):
             if len(piece) < spans[number][1]:
-                raise Malformed("the file is shorter than its size says")
+                raise Malformed(_CUT)
             found[number] = piece
+            if len(piece) <= _MOST_KEPT_BYTES:
+                self._keep(spans[number][0], piece)
         return found  # type: ignore[return-value]
 
     def many(self, spans: list[tuple[int, int]]) -> list[bytes]:
@@ -82,6 +87,48 @@ class Peek:
         if self._file is not None:
             return [os.pread(self._file, size, offset) for offset, size in spans]
         return list(self.source.read_many(spans))
+
+    def load(self, spans: list[tuple[int, int]]) -> list[memoryview]:
+        """Return large pieces, whole, in one round trip."""
+        self._bound(spans)
+        if self._file is None:
+            views = [memoryview(piece) for piece in self.source.read_many(spans)]
+            if len(views) != len(spans) or any(
+                len(view) < size for view, (_, size) in zip(views, spans, strict=True)
+            ):
+                raise Malformed(_CUT)
+            return views
+        # One buffer for all: asking the system for memory piece by piece costs more than the reads.
+        whole = np.empty(sum(size for _, size in spans), np.uint8).data
+        views, at = [], 0
+        for _, size in spans:
+            views.append(whole[at : at + size])
+            at += size
+        self._fill(spans, views)
+        return views
+
+    def load_into(self, spans: list[tuple[int, int]], views: list[memoryview]) -> None:
+        """Read large pieces to where they belong."""
+        self._bound(spans)
+        if self._file is not None:
+            self._fill(spans, views)
+            return
+        for view, piece in zip(views, self.load(spans), strict=True):
+            view[:] = piece[: len(view)]
+
+    def _fill(self, spans: list[tuple[int, int]], views: list[memoryview]) -> None:
+        assert self._file is not None
+        for (offset, size), view in zip(spans, views, strict=True):
+            done = 0
+            while done < size:
+                count = os.preadv(self._file, [view[done:]], offset + done)
+                if not count:
+                    raise Malformed(_CUT)
+                done += count
+
+    def _bound(self, spans: list[tuple[int, int]]) -> None:
+        if any(offset < 0 or size < 0 or offset + size > self.size for offset, size in spans):
+            raise Malformed("what a page names lies behind the end of the file")
 
     def _held(self, offset: int, size: int) -> bytes | None:
         """Return the bytes if one of the kept pieces has them."""
@@ -99,7 +146,7 @@ class Peek:
         take = min(max(size, self._step), self.size - offset)
         piece = self.many([(offset, take)])[0]
         if len(piece) < size:
-            raise Malformed("the file is shorter than its size says")
+            raise Malformed(_CUT)
         self._keep(offset, piece)
         return piece
 

@@ -86,38 +86,17 @@ def plan(
 ) -> ReadPlan:
     """Find out what a window needs. TooLarge, Malformed or OutOfRange."""
     form = page.form
-    check_grid(grid, form)
     if stride < 1:
         raise OutOfRange("the stride must be at least 1", asked=f"stride {stride}")
-    if form.segments > form.entries:
-        raise Malformed(
-            f"a page has {form.segments} segments, but a table of {form.entries} entries"
-        )
-    down = _touched(grid.y0, grid.y1, stride, form.tile_height)
-    across = _touched(grid.x0, grid.x1, stride, form.tile_width)
-    planes = form.samples if form.is_planar else 1
-    count = len(down) * len(across) * planes
-    _bound("segments", count, limits.segments, "segments")
     is_direct = is_plain(form)
-    if not is_direct:
-        _bound("decoded bytes", count * form.segment_bytes, limits.touched_bytes, "bytes")
-        _bound(
-            "decoded bytes of a segment",
-            form.segment_bytes,
-            limits.segment_decoded_bytes,
-            "bytes",
-        )
-    offsets, counts = _tables(peek, page, down, across, planes)
-    whole = _whole(form, down, across, offsets, counts)
+    whole = whole_segments(peek, page, grid, stride, limits, is_direct=is_direct)
     if is_direct:
         cut = _Direct(form, grid, stride, limits, FAR_GAP if is_far else NEAR_GAP)
         segments = list(cut.segments(whole, is_far=is_far))
         decoded = sum(segment.size for segment in segments)
     else:
         segments = list(whole)
-        decoded = count * form.segment_bytes
-        longest = max(segment.size for segment in segments)
-        _bound("bytes of a segment", longest, limits.segment_bytes, "bytes")
+        decoded = len(segments) * form.segment_bytes
     for segment in segments:
         if segment.offset + segment.size > peek.size:
             raise Malformed("a segment lies behind the end of the file")
@@ -126,17 +105,44 @@ def plan(
     return ReadPlan(page, grid, stride, is_direct, segments, stored, decoded)
 
 
+def whole_segments(
+    peek: Peek, page: Page, grid: Grid, stride: int, limits: Limits, *, is_direct: bool = False
+) -> Iterator[Segment]:
+    """Return all segments that a window touches; their sizes are bounded unless `is_direct`."""
+    form = page.form
+    check_grid(grid, form)
+    if form.segments > form.entries:
+        raise Malformed(
+            f"a page has {form.segments} segments, but a table of {form.entries} entries"
+        )
+    down = _touched(grid.y0, grid.y1, stride, form.tile_height, limits)
+    across = _touched(grid.x0, grid.x1, stride, form.tile_width, limits)
+    planes = form.samples if form.is_planar else 1
+    count = len(down) * len(across) * planes
+    _bound("segments", count, limits.segments, "segments")
+    if not is_direct:
+        decoded, most = form.segment_bytes, limits.segment_decoded_bytes
+        _bound("decoded bytes", count * decoded, limits.touched_bytes, "bytes")
+        _bound("decoded bytes of a segment", decoded, most, "bytes")
+    offsets, counts = _tables(peek, page, down, across, planes)
+    if not is_direct:
+        _bound("bytes of a segment", max(counts), limits.segment_bytes, "bytes")
+    return _whole(form, down, across, offsets, counts)
+
+
 def _bound(what: str, asked: int, limit: int, unit: str) -> None:
     if asked > limit:
         raise TooLarge(f"too many {what}", asked=f"{asked} {unit}", limit=f"{limit} {unit}")
 
 
-def _touched(start: int, stop: int, stride: int, step: int) -> range | list[int]:
+def _touched(start: int, stop: int, stride: int, step: int, limits: Limits) -> range | list[int]:
     """Return the numbers of the segments that hold a sample of start:stop:stride."""
-    last = start + (stop - start - 1) // stride * stride
+    count = -(-(stop - start) // stride)
+    last = start + (count - 1) * stride
     if stride <= step:
         return range(start // step, last // step + 1)
-    return np.unique(np.arange(start, stop, stride) // step).tolist()  # type: ignore[no-any-return]
+    _bound("segments", count, limits.segments, "segments")
+    return sorted({number // step for number in range(start, stop, stride)})
 
 
 def _tables(

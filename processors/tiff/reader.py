@@ -2,7 +2,7 @@
 
 import os
 import threading
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -18,19 +18,22 @@ _SMALL_BYTES = 256 << 10
 
 
 class Pool:
-    """Decodes in threads of its own, which are made at the first use in each process."""
+    """Lends threads that help to decode; they are made at the first use in each process.
+
+    `size` counts the caller too. `_lock` guards the rest.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
         self._process = 0
+        self.size = min(_MOST_THREADS, os.cpu_count() or 1)
 
     def threads(self) -> ThreadPoolExecutor:
         """Return the threads of this process."""
         with self._lock:
             if self._threads is None or self._process != os.getpid():
-                count = min(_MOST_THREADS, os.cpu_count() or 1)
-                self._threads = ThreadPoolExecutor(count, "tiff-decode")
+                self._threads = ThreadPoolExecutor(max(1, self.size - 1), "tiff-decode")
                 self._process = os.getpid()
             return self._threads
 
@@ -42,52 +45,84 @@ def read(peek: Peek, read: ReadPlan, context: Context) -> np.ndarray:
     """Return the pixels of a window: (rows, columns, samples)."""
     form = read.page.form
     out = np.empty(read.shape, np.dtype(form.dtype))
+    straight = _is_straight(read)
     for batch in batches(read, is_far=peek.is_far):
         context.check()
+        if straight:
+            with context.phase("read"):
+                _read_straight(peek, batch, read, out)
+            continue
         with context.phase("read"):
-            pieces = peek.pieces(batch.spans)
+            pieces = peek.load(batch.spans)
         with context.phase("decode"):
             _place(batch, pieces, read, out, context)
+    if straight and not np.dtype(form.dtype).newbyteorder(form.order).isnative:
+        out.byteswap(inplace=True)
     return out
 
 
+def _is_straight(read: ReadPlan) -> bool:
+    """Tell whether the bytes of each segment are rows of the window as they are."""
+    if not read.is_direct or read.stride != 1:
+        return False
+    grid = read.grid
+    return all(
+        s.left == grid.x0 and s.columns == grid.width and s.plane < 0 and s.size
+        for s in read.segments
+    )
+
+
+def _read_straight(peek: Peek, batch: Batch, read: ReadPlan, out: np.ndarray) -> None:
+    """Read segments to where they belong in the window; neighbours in one go."""
+    flat = out.reshape(-1).view(np.uint8).data
+    pitch = read.grid.width * read.page.form.pixel_bytes
+    spans: list[tuple[int, int]] = []
+    views: list[tuple[int, int]] = []
+    for segment in batch.segments:
+        start = (segment.top - read.grid.y0) * pitch
+        if spans and sum(spans[-1]) == segment.offset and views[-1][1] == start:
+            spans[-1] = (spans[-1][0], spans[-1][1] + segment.size)
+            views[-1] = (views[-1][0], start + segment.size)
+        else:
+            spans.append((segment.offset, segment.size))
+            views.append((start, start + segment.size))
+    peek.load_into(spans, [flat[start:stop] for start, stop in views])
+
+
 def _place(
-    batch: Batch, pieces: list[bytes], read: ReadPlan, out: np.ndarray, context: Context
+    batch: Batch, pieces: list[memoryview], read: ReadPlan, out: np.ndarray, context: Context
 ) -> None:
-    """Decode the segments of a batch into the window."""
+    """Decode the segments of a batch into the window, in this thread and in some that help."""
     form = read.page.form
-    views = [memoryview(piece) for piece in pieces]
-
-    def one(number: int) -> None:
-        segment, (piece, at) = batch.segments[number], batch.places[number]
-        if piece < 0:
-            _fill(segment, read, out)
-            return
-        data = views[piece][at : at + segment.size]
-        direct = read.is_direct
-        found = _plain(data, segment, form) if direct else decode(data, form, segment.rows)
-        _copy(found, segment, read, out)
-
     count = len(batch.segments)
-    if read.is_direct or count == 1 or count * form.segment_bytes < _SMALL_BYTES:
-        for number in range(count):
-            one(number)
-            if number % 64 == 63:  # noqa: PLR2004 - now and then
+    numbers = iter(range(count))
+
+    def drain(*, is_helper: bool) -> None:
+        for number in numbers:  # each number is taken by one thread only
+            segment, (piece, at) = batch.segments[number], batch.places[number]
+            if piece < 0:
+                _fill(segment, read, out)
+            else:
+                data = pieces[piece][at : at + segment.size]
+                direct = read.is_direct
+                found = _plain(data, segment, form) if direct else decode(data, form, segment.rows)
+                _copy(found, segment, read, out)
+            if not is_helper:
                 context.check()
-        return
-    threads = _POOL.threads()
-    waiting: set[Future[None]] = {threads.submit(one, number) for number in range(count)}
+
+    helpers: list[Future[None]] = []
+    if not read.is_direct and count > 1 and count * form.segment_bytes >= _SMALL_BYTES:
+        helping = min(count, _POOL.size) - 1
+        helpers = [_POOL.threads().submit(drain, is_helper=True) for _ in range(helping)]
     try:
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-            context.check()
+        drain(is_helper=False)
     finally:
-        for future in waiting:
-            future.cancel()
-        if waiting:
-            wait(waiting)  # none writes into the window after this
+        for _ in numbers:
+            pass  # after an error nobody takes more, and none writes into the window later
+        wait([helper for helper in helpers if not helper.cancel()])
+    for helper in helpers:
+        if not helper.cancelled():
+            helper.result()
 
 
 def _plain(data: memoryview, segment: Segment, form: Geometry) -> np.ndarray:

@@ -173,7 +173,7 @@ def test_a_window_of_a_tiled_file(tmp_path: Path) -> None:
 
 def test_the_memory_does_not_grow_with_the_window(tmp_path: Path) -> None:
     peaks = []
-    for side in (2048, 4096):
+    for side in (2048, 3072):
         file = tmp_path / f"{side}.tif"
         image = np.memmap(file.with_suffix(".raw"), np.float32, "w+", shape=(side, side))
         tifffile.imwrite(file, image, tile=(256, 256))

@@ -1,4 +1,4 @@
-"""Ordinary images, PNG, JPEG, WebP and GIF, through Pillow, with limits before anything is decoded."""
+"""Ordinary images, PNG, JPEG, WebP and GIF, through Pillow, within limits."""
 
 import io
 import struct
@@ -86,9 +86,7 @@ class OrdinaryPicture(Picture):
         return _JPEG_LEVELS if self._form == "JPEG" and min(self._size) >= _JPEG_LEAST else 1
 
     def look(self, layer: int, level: int = 0) -> Look:  # noqa: D102
-        width, height = (
-            -(-side >> level) if level == 0 else self._less(side, level) for side in self._size
-        )
+        width, height = (-(-side >> level) for side in self._size)
         samples, dtype, colour = _LOOKS[self._mode]
         return Look(
             width=width,

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,7 +12,7 @@ from processors.base import MIB, Context
 from processors.errors import BadValue, OutOfRange, TooLarge
 from processors.values import Grid
 
-Pixels = NDArray[np.generic]
+Pixels = NDArray[Any]
 
 _BLOCK_BYTES = 16 * MIB
 
@@ -107,7 +108,7 @@ class Picture(ABC):
                 f"there is no such {name}",
                 asked=f"{name} {layer}",
                 limit=f"0 to {self.layers - 1}",
-                example="0",
+                example=f"{name}=0",
             )
         return self.look(layer)
 
@@ -138,7 +139,7 @@ def window(look: Look, grid: Grid | None) -> Grid:
             "the grid is not inside the layer, or empty",
             asked=f"grid {grid}",
             limit=f"columns 0-{look.width}, rows 0-{look.height}",
-            example=str(Grid(x0, x1, y0, y1)),
+            example=f"grid={Grid(x0, x1, y0, y1)}",
         )
     return grid
 
@@ -150,13 +151,13 @@ def one_band(look: Look, band: int | None) -> int | None:
             "a pixel has no such band",
             asked=f"band {band}",
             limit=f"0 to {look.samples - 1}",
-            example="0",
+            example="band=0",
         )
     return band
 
 
 def afford(look: Look, grid: Grid, context: Context, *, times: int = 1) -> int:
-    """Return how many decoded bytes reading `grid` `times` times touches; TooLarge when too many."""
+    """Return how many decoded bytes are touched by reading `grid`; TooLarge when too many."""
     limits = context.limits
     around = look.around(grid)
     touched = around.width * around.height * look.pixel_bytes * times

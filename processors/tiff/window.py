@@ -82,6 +82,7 @@ class Window(Processor):
     version: ClassVar[int] = 1
     params: ClassVar[type[Params]] = WindowParams
     formats: ClassVar[tuple[str, ...]] = ("tif", "npy", "raw", "png", "jpg")
+    pattern: ClassVar[str] = "{source:path}/{layer:layers}/{grid:grid}"
 
     def plan(self, source: Source, params: WindowParams, context: Context) -> Plan:
         """Return what the window takes and gives."""

@@ -179,7 +179,9 @@ def test_any_last_segment_is_read_or_refused(segment: str) -> None:
     made = template()
     try:
         bound = read(f"312/20181129/12/{segment}", made)
-        assert made.path(read(made.path(bound).removeprefix("tiffstore/"), made)) == made.path(bound)
+        assert made.path(read(made.path(bound).removeprefix("tiffstore/"), made)) == made.path(
+            bound
+        )
     except BadValue as error:
         assert error.example
 

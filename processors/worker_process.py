@@ -161,7 +161,7 @@ class _Talk:
         if self.cause is None:
             try:
                 _judge(read)
-                source = self._source if read.member is None else self._member(read.member)
+                source = self._source if read.member is None else self._member(read.member.member)
                 for data in cast("Source", source).read_many(read.spans):
                     wire.send_piece(self._sock, data)
             except (BrokenPipeError, ConnectionResetError, EOFError):
@@ -187,7 +187,7 @@ class _Talk:
                         asked=f"more than {limit} files",
                         limit=f"{limit} files",
                     )
-                wire.send(self._sock, wire.Page(page))
+                wire.send(self._sock, wire.Page(tuple(map(wire.WireMember.of, page))))
         except (BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:  # noqa: BLE001 - as above
@@ -210,12 +210,13 @@ class _Talk:
 def describe(identity: str, source: Source | Folder) -> tuple[wire.WireSource, list[int]]:
     """Return what a worker must know of a source, and its descriptor if it has one."""
     size = getattr(source, "size", None)
+    name = source.name.encode("utf-8", "replace").decode()
+    identity = wire.identity_of(identity) if identity else ""
     if size is None:
-        about = wire.WireSource(identity, source.name, source.version, is_folder=True)
-        return about, []
+        return wire.WireSource(identity, name, source.version, is_folder=True), []
     descriptor = cast("Source", source).fileno()
     about = wire.WireSource(
-        identity, source.name, source.version, size, has_descriptor=descriptor is not None
+        identity, name, source.version, size, has_descriptor=descriptor is not None
     )
     return about, [] if descriptor is None else [descriptor]
 

@@ -189,7 +189,7 @@ class Names(_Tiny):
         for member in source.members():
             one = source.open(member)
             digest = sha256(one.read_at(0, member.size)).hexdigest()
-            sink.write(f"{member.path} {digest}\n".encode())
+            sink.write(f"{member.path} {digest}\n".encode("utf-8", "replace"))
 
 
 class Noted(_Tiny):

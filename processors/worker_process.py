@@ -8,8 +8,9 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from itertools import islice
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -115,7 +116,7 @@ class _Talk:
         self._source = source
         self._task = task
         self._until = time.monotonic() + task.seconds + _GRACE_SECONDS
-        self._open: OrderedDict[str, Source] = OrderedDict()
+        self._open: OrderedDict[Member, tuple[Source, ExitStack]] = OrderedDict()
 
     def listen(self, is_wanted: Callable[[], bool], progress: Callable[[Progress], None]) -> Done:
         """Answer what the worker asks until it is done."""
@@ -146,7 +147,7 @@ class _Talk:
     def close(self) -> None:
         """Close the members of a folder that were opened."""
         while self._open:
-            _close(self._open.popitem()[1])
+            self._open.popitem()[1][1].close()
 
     def _look(self, is_wanted: Callable[[], bool]) -> None:
         if not is_wanted():
@@ -197,14 +198,14 @@ class _Talk:
         wire.send(self._sock, wire.Page(()))
 
     def _member(self, member: Member) -> Source:
-        source = self._open.get(member.path)
-        if source is None or source.version != member.version:
-            source = cast("Folder", self._source).open(member)
-            self._open[member.path] = source
-        self._open.move_to_end(member.path)
-        while len(self._open) > _OPEN_MEMBERS:
-            _close(self._open.popitem(last=False)[1])
-        return source
+        if member not in self._open:
+            while len(self._open) >= _OPEN_MEMBERS:
+                self._open.popitem(last=False)[1][1].close()
+            stack = ExitStack()
+            source = stack.enter_context(cast("Folder", self._source).open(member))
+            self._open[member] = source, stack
+        self._open.move_to_end(member)
+        return self._open[member][0]
 
 
 def describe(identity: str, source: Source | Folder) -> tuple[wire.WireSource, list[int]]:
@@ -232,9 +233,3 @@ def _error(failed: Failed) -> Exception:
     if leaf is None:
         return Fault(failed.traceback)
     return leaf(failed.detail, asked=failed.asked, limit=failed.limit, example=failed.example)
-
-
-def _close(source: Any) -> None:  # noqa: ANN401 - a source that may have something to close
-    close = getattr(source, "close", None)
-    if close is not None:
-        close()

@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from processors import wire
 from processors.base import Member, Source
@@ -152,12 +153,13 @@ class AskedFolder:
                 found += [each.member for each in page.members]
         return iter(found)
 
-    def open(self, member: Member) -> Source:
-        """Return the bytes of one member."""
+    @contextmanager
+    def open(self, member: Member) -> Iterator[Source]:
+        """Give the bytes of one member; nothing has to be closed here."""
         about = WireSource(
             identity=identity_of(f"{self.identity}/{member.path}"),
             name=member.path.rpartition("/")[2],
             version=member.version,
             size=member.size,
         )
-        return AskedSource(about, self._link, member)
+        yield AskedSource(about, self._link, member)

@@ -193,12 +193,14 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     make: Callable[..., Results],
 ) -> None:
     results = make(folder=small_disk / "cache")
-    with (
-        pytest.raises(OSError, match="No space left"),
-        results.begin(name(1), size=None, group="g", place="p") as draft,
-    ):
-        while True:
-            os.write(draft.fileno(), bytes(100_000))
+
+    def fill() -> None:
+        with results.begin(name(1), size=None, group="g", place="p") as draft:
+            while True:
+                os.write(draft.fileno(), bytes(100_000))
+
+    with pytest.raises(OSError, match="No space left"):
+        fill()
     assert results.get(name(1)) is None
     assert not list(results._folder.rglob("new-*"))
     with pytest.raises(ResultsFull):
@@ -322,7 +324,7 @@ def test_a_memo_gives_what_was_put(tmp_path: Path) -> None:
     assert memo.get("k", "/a", "1") is None
     for value in (b"", b"value" * 1000):
         memo.put("k", "/a", "1", value)
-        assert memo.get("k", "/a", "1") == value
+        assert bytes(memo.get("k", "/a", "1") or b"") == value
         assert memo.get("k", "/a", "2") is None
         assert memo.get("k", "/b", "1") is None
         assert memo.get("l", "/a", "1") is None
@@ -333,7 +335,7 @@ def test_a_memo_gives_what_was_put(tmp_path: Path) -> None:
 
 def test_a_memo_that_the_machines_crash_tore_is_forgotten(tmp_path: Path) -> None:
     Memo(tmp_path, boot="one").put("k", "/a", "1", bytes(1000))
-    assert Memo(tmp_path, boot="two").get("k", "/a", "1") == bytes(1000)
+    assert bytes(Memo(tmp_path, boot="two").get("k", "/a", "1") or b"") == bytes(1000)
     (place,) = (file for file in (tmp_path / "memo").rglob("*") if file.is_file())
     data = bytearray(place.read_bytes())
     data[500] = 1

@@ -4,9 +4,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -104,21 +104,24 @@ def test_a_folder_is_a_source(maker: Maker) -> None:
     files["\udcff"] = b"an old name"
 
     class Folder:
-        name, version, opened = "folder", "v1", 0
+        name, version, opened, open_now = "folder", "v1", 0, 0
 
         def members(self) -> Any:
             return (Member(path, len(files[path]), 0, "1") for path in sorted(files))
 
-        def open(self, member: Member) -> Bytes:
+        @contextmanager
+        def open(self, member: Member) -> Iterator[Bytes]:
             self.opened += 1
-            return Bytes(files[member.path], "1")
+            self.open_now += 1
+            yield Bytes(files[member.path], "1")
+            self.open_now -= 1
 
     folder = Folder()
     result = maker.make(derive("names"), lambda: nullcontext(folder), who="")
     assert read(maker, result).decode().splitlines() == [
         f"{path} {sha256(files[path]).hexdigest()}".replace("\udcff", "?") for path in sorted(files)
     ]
-    assert folder.opened == len(files)
+    assert (folder.opened, folder.open_now) == (len(files), 0)
 
 
 def test_a_source_with_a_name_of_no_alphabet_is_served(maker: Maker) -> None:
@@ -142,11 +145,11 @@ def test_a_folder_with_too_many_files_is_refused(make_maker: Callable[..., Maker
         def members(self) -> Any:
             return (Member(str(n), 0, 0, "1") for n in range(11))
 
-        def open(self, member: Member) -> Bytes:
+        def open(self, member: Member) -> AbstractContextManager[Bytes]:
             raise AssertionError
 
     with pytest.raises(TooLarge, match="too many files"):
-        maker.make(derive("names"), lambda: nullcontext(Folder()), who="")  # type: ignore[arg-type]
+        maker.make(derive("names"), lambda: nullcontext(Folder()), who="")
 
 
 def test_what_a_worker_remembers_of_a_source_holds_for_that_version(maker: Maker) -> None:
@@ -349,17 +352,16 @@ def test_the_computation_ends_when_the_last_who_waits_has_left(
     source, log = Bytes(DATA), tmp_path / "log"
     wanted = derive("loop", log=str(log))
     here = [threading.Event() for _ in range(3)]
+
+    def waiting(left: threading.Event) -> Result:
+        return maker.make(wanted, source.open, who="", is_wanted=lambda: not left.is_set())
+
     with ThreadPoolExecutor(3) as threads:
-        asked = [
-            threads.submit(
-                maker.make, wanted, source.open, who="", is_wanted=lambda e=each: not e.is_set()
-            )
-            for each in here
-        ]
+        asked = [threads.submit(waiting, left) for left in here]
         until(lambda: len(maker._interest._waiting.get(wanted.key, ())) == 3)
         until(lambda: runs(log))
-        for each in here[:2]:
-            each.set()
+        for left in here[:2]:
+            left.set()
         time.sleep(0.5)
         assert Path(f"/proc/{runs(log)[0]}").exists()
         here[2].set()

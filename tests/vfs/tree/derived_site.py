@@ -8,12 +8,12 @@ from cache.budget import Limits as Room
 from cache.results import Results
 from processors.base import Limits
 from processors.catalogue import Catalogue
-from processors.compiling import TemplateText, compile_template, ready_template
+from processors.compiling import TemplateText, compile_template
 from processors.maker import Maker
 from processors.pool import Pool, PoolSettings
 from providers.base import Entry
 from providers.memory import MemoryOptions, MemoryProvider
-from tests.processors.sheets import find, sheet
+from tests.processors.sheets import PROCESSORS, find, sheet
 from vfs.auth.caller import ANONYMOUS, Caller
 from vfs.auth.right import Right
 from vfs.auth.rights import Rights, Rule
@@ -44,11 +44,9 @@ class Site:
         self.maker = Maker(self.results, self.pool, limits=limits)
         texts.setdefault("tiffstore", TIFFSTORE)
         catalogue = Catalogue(
-            {name: compile_template(name, text, find) for name, text in texts.items()}
-            | {
-                name: ready_template(name, find(f"sheet.{name}"))
-                for name in ("window", "lines", "count")
-            }
+            {name: compile_template(name, text, find) for name, text in texts.items()},
+            find=find,
+            processors=lambda: PROCESSORS,
         )
         self.provider = DerivedProvider(
             catalogue, self.maker, Steps(MountTable(mounts)), mount="/dispel", limits=limits

@@ -53,9 +53,9 @@ class TiffFile:
         full = pages[0].form
         found = 0
         for level, page in enumerate(pages):
-            # A level of an odd size was rounded; half a pixel more or less is the same factor.
-            wide = page.form.width + 0.5 >= full.width / factor
-            if wide and page.form.height + 0.5 >= full.height / factor:
+            # Half of an odd size was rounded down.
+            wide = page.form.width >= int(full.width / factor)
+            if wide and page.form.height >= int(full.height / factor):
                 found = level
         return found
 

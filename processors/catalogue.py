@@ -2,10 +2,10 @@
 
 import difflib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from processors import registry
-from processors.compiling import TemplateError, ready_template
+from processors.compiling import Find, TemplateError, ready_template
 from processors.errors import UnknownName, UnsupportedFormat
 from processors.template import Template
 
@@ -18,9 +18,16 @@ class Catalogue:
     `_lock` guards `_made`, the ready ones made so far; all else is fixed.
     """
 
-    def __init__(self, configured: Mapping[str, Template] | None = None) -> None:
+    def __init__(
+        self,
+        configured: Mapping[str, Template] | None = None,
+        *,
+        find: Find = registry.find,
+        processors: Callable[[], Iterable[str]] = registry.names,
+    ) -> None:
         self._configured = dict(configured or {})
-        self._ready = _ready_names()
+        self._find = find
+        self._ready = _ready_names(processors())
         self._lock = threading.Lock()
         self._made: dict[str, Template] = {}
 
@@ -36,11 +43,15 @@ class Catalogue:
         if name not in self._ready:
             raise self._unknown(name)
         try:
-            made = ready_template(name, registry.find(self._ready[name]))
+            made = ready_template(name, self._find(self._ready[name]))
         except (registry.RegistryError, TemplateError) as error:
             raise UnsupportedFormat(str(error), asked=name) from error
         with self._lock:
             return self._made.setdefault(name, made)
+
+    def is_ready(self, name: str) -> bool:
+        """Tell whether the template needs no configuration, and so takes any source."""
+        return name not in self._configured and name in self._ready
 
     def _unknown(self, name: str) -> UnknownName:
         names = self.names()
@@ -53,10 +64,10 @@ class Catalogue:
         )
 
 
-def _ready_names() -> dict[str, str]:
+def _ready_names(processors: Iterable[str]) -> dict[str, str]:
     """Return the processor behind each ready template."""
     short: dict[str, list[str]] = {}
-    for name in registry.names():
+    for name in processors:
         short.setdefault(name.rpartition(".")[2], []).append(name)
     return {
         name if len(whole) == 1 else processor: processor

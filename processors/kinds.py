@@ -23,9 +23,10 @@ LAYERS_MAX = 1_000_000
 """Layers that one value may name."""
 
 _SHOWN_MAX = 80
+_DIGITS_MAX = 18
 _WHOLE = r"(?:0|[1-9][0-9]{0,17})"
 _SIGNED = rf"-?{_WHOLE}"
-_REAL = rf"-?{_WHOLE}(?:\.[0-9]{{1,17}})?(?:e[+-]?[0-9]{{1,3}})?"
+_REAL = rf"-?{_WHOLE}(?:\.[0-9]{{1,17}})?(?:e-?[0-9]{{1,3}})?"
 _RUN = rf"{_WHOLE}(?:-{_WHOLE})?"
 _ID = rf"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{{0,{ID_MAX - 2}}}[A-Za-z0-9_-])?"
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -260,7 +261,7 @@ def _shortened(text: str) -> str:
 
 
 def _numbers(text: str) -> list[str]:
-    return [str(int(found)) for found in re.findall(r"[0-9]{1,18}", text)]
+    return [str(int(found)) for found in re.findall(r"[0-9]+", text) if len(found) <= _DIGITS_MAX]
 
 
 def _repaired_grid(text: str) -> str:

@@ -154,7 +154,13 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
         A processor names parameters to change, as it sees them itself.
         """
         values = dict(bound.values)
-        for item in filter(None, error.example.split(",")):
+        chosen = bound.format
+        said = error.example
+        for offered in self.formats:
+            if said.endswith((f".{offered}", f"format={offered}")):
+                chosen = offered
+                said = said.removesuffix(f"format={offered}").removesuffix(f".{offered}")
+        for item in filter(None, said.split(",")):
             name, equals, text = item.partition("=")
             field = self.fields.get(name)
             if not equals or field is None or name in self.fixed[field.step]:
@@ -166,9 +172,9 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
                     return ""
             except BadValue:
                 return ""
-        if values == bound.values:
+        if values == bound.values and chosen == bound.format:
             return ""
-        return self.path(msgspec.structs.replace(bound, values=values))
+        return self.path(msgspec.structs.replace(bound, values=values, format=chosen))
 
     def _given(self, name: str, value: object) -> object:
         """Return a value as the processor takes it: zero-based, columns before rows."""

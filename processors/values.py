@@ -118,6 +118,5 @@ class Layers(msgspec.Struct, frozen=True):
 
 
 def number(value: float) -> str:
-    """Return a real number in its shortest exact form; a whole one without a point."""
-    text = repr(value)
-    return text.removesuffix(".0")
+    """Return a real number in its shortest exact form: no point if it is whole, no plus sign."""
+    return repr(value).removesuffix(".0").replace("e+", "e")

@@ -134,5 +134,5 @@ def _check_aligned(grid: Grid, form: Geometry) -> None:
             "codec=source copies whole tiles, and the grid cuts through some",
             asked=f"grid {grid}",
             limit=f"multiples of {wide} columns and {high} rows, or to the edge",
-            example=str(fitting),
+            example=f"grid={fitting}",
         )

@@ -68,7 +68,7 @@ def size(grid: Grid, stride: int) -> tuple[int, int]:
     return -(-grid.height // stride), -(-grid.width // stride)
 
 
-def check_grid(grid: Grid, form: Geometry, *, prefix: str = "") -> None:
+def check_grid(grid: Grid, form: Geometry) -> None:
     """Raise OutOfRange unless the window lies within the page."""
     inside = 0 <= grid.x0 < grid.x1 <= form.width and 0 <= grid.y0 < grid.y1 <= form.height
     if not inside:
@@ -77,7 +77,7 @@ def check_grid(grid: Grid, form: Geometry, *, prefix: str = "") -> None:
             "the grid is not within the layer",
             asked=f"grid {grid}",
             limit=f"x 0-{form.width}, y 0-{form.height}",
-            example=prefix + whole,
+            example=f"grid={whole}",
         )
 
 

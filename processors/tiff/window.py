@@ -52,7 +52,7 @@ class WindowParams(Params, frozen=True):
             raise BadValue(
                 "tiles are copied into a tif without a stride only",
                 asked=f"codec=source, {self.format}, stride={self.stride}",
-                example="codec=source.tif",
+                example="stride=1,format=tif",
             )
 
 
@@ -82,6 +82,7 @@ class Window(Processor):
     version: ClassVar[int] = 1
     params: ClassVar[type[Params]] = WindowParams
     formats: ClassVar[tuple[str, ...]] = ("tif", "npy", "raw", "png", "jpg")
+    pattern: ClassVar[str] = "{source:path}/{layer:layers}/{grid:grid}"
 
     def plan(self, source: Source, params: WindowParams, context: Context) -> Plan:
         """Return what the window takes and gives."""
@@ -149,7 +150,7 @@ class Window(Processor):
     def _parts(self, file: TiffFile, params: WindowParams, context: Context) -> list[_Part]:
         """Return the windows of all layers, each planned."""
         if not len(params.layer):
-            raise BadValue("no layer is named", example="12")
+            raise BadValue("no layer is named", example="layer=0")
         _bound("layers", len(params.layer), context.limits.segments)
         # The last one first: a range that ends too far is refused before anything is read for it.
         file.geometry(max(stop for _, stop in params.layer.runs) - 1)
@@ -184,12 +185,15 @@ def _check_format(parts: list[_Part], wanted: str) -> None:
                     f"layers {parts[0].layer} and {part.layer} differ in form, and {wanted} is one "
                     "array",
                     asked=f"{len(parts)} layers as {wanted}",
-                    example=f"{parts[0].layer}/{parts[0].grid}.{wanted}",
+                    example=f"layer={parts[0].layer}",
                 )
     elif wanted in {"png", "jpg"}:
         if len(parts) > 1:
             raise UnsupportedFormat(
-                f"a {wanted} holds one layer", asked=f"{len(parts)} layers", limit="1 layer"
+                f"a {wanted} holds one layer",
+                asked=f"{len(parts)} layers",
+                limit="1 layer",
+                example=f"layer={parts[0].layer}",
             )
         form = parts[0].form
         samples = 3 if first.colour_map else first.samples
@@ -200,7 +204,7 @@ def _check_format(parts: list[_Part], wanted: str) -> None:
             raise UnsupportedFormat(
                 f"{samples} samples of {form.dtype} in {form.colour} do not fit a {wanted}",
                 limit=f"{sorted(counts)} samples of {' or '.join(sorted(types))}",
-                example=f"{parts[0].layer}/{parts[0].grid}.tif",
+                example="format=tif",
             )
 
 

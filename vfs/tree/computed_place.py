@@ -5,6 +5,7 @@ whether or not the file is made already, and before any store is asked.
 """
 
 from collections.abc import Iterator
+from typing import Self
 
 import msgspec
 
@@ -16,7 +17,7 @@ from vfs.auth.rights import Rights
 from vfs.tree import paths
 from vfs.tree.computed import NO_SOURCE, ComputedProvider, Touch
 from vfs.tree.handles import TreeReader
-from vfs.tree.mounts import Replica
+from vfs.tree.mounts import MountTable, Replica
 
 
 class ComputedPlace:
@@ -31,11 +32,25 @@ class ComputedPlace:
         self._path = path
         self._below = below
 
+    @classmethod
+    def find(cls, table: MountTable, rights: Rights, path: str) -> Self | None:
+        """Return the place of `path`, None where nothing is computed."""
+        if not table.computes:
+            return None
+        mount, below = table.find(path)
+        if mount is None or not isinstance(mount.primary.provider, ComputedProvider):
+            return None
+        return cls(rights, mount.primary, mount.primary.provider, path, below)
+
     def admit(self, caller: Caller) -> None:
         """Raise NotFound or Denied unless `caller` may use what the path is made from."""
         for touch in self._replica.call(self._path, self._provider.touches, self._below):
             if not self._allows(caller, touch):
                 raise self._refusal(caller, touch)
+
+    def is_folder(self) -> bool:
+        """Tell whether it is a folder."""
+        return self._replica.call(self._path, self._provider.known, self._below).is_folder
 
     def stat(self, caller: Caller, right: Right | None) -> Entry:
         """Return the entry; who wants to remove it learns no size."""

@@ -89,7 +89,7 @@ def test_a_grid_outside_of_the_layer_is_refused(tmp_path: Path, grid: Grid) -> N
         with pytest.raises(OutOfRange) as refused:
             file.read(0, 0, grid)
         assert refused.value.asked == f"grid {grid}"
-        assert refused.value.example == f"0-{WIDTH}-0-{HEIGHT}"
+        assert refused.value.example == f"grid=0-{WIDTH}-0-{HEIGHT}"
         for layer in (-1, 1, 10**9):
             with pytest.raises(OutOfRange):
                 file.read(layer, 0, Grid(0, 1, 0, 1))

@@ -27,11 +27,9 @@ _GUESS_BYTES = 4096
 
 
 class ResultRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a result. `place` says what it is a result of, `about` is the caller's."""
+    """What is known of a result. `about` is the caller's."""
 
     key: str
-    group: str
-    place: str
     size: int
     sha256: str
     media_type: str

@@ -345,8 +345,8 @@ def _provenance(order: _Order, plan: Plan, outcome: Outcome) -> Provenance:
         key=derivation.key,
         template=derivation.template,
         template_digest=derivation.template_digest,
-        canonical=derivation.canonical,
-        source=derivation.source,
+        canonical=_shown(derivation.canonical),
+        source=_shown(derivation.source),
         source_version=derivation.source_version,
         steps=tuple(
             ProvenanceStep(step.processor, step.version, _plain(step)) for step in derivation.steps
@@ -363,8 +363,6 @@ def _provenance(order: _Order, plan: Plan, outcome: Outcome) -> Provenance:
 def _record(told: Provenance) -> ResultRecord:
     return ResultRecord(
         key=told.key,
-        group=told.template,
-        place=told.canonical,
         size=told.size,
         sha256=told.sha256,
         media_type=told.media_type,
@@ -372,6 +370,11 @@ def _record(told: Provenance) -> ResultRecord:
         timings=told.timings,
         about=msgspec.to_builtins(told),
     )
+
+
+def _shown(path: str) -> str:
+    """Return a path as text that can be told: a name on disk may be no valid Unicode."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(step: Step) -> Mapping[str, Any]:

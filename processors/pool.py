@@ -13,7 +13,8 @@ import msgspec
 
 from processors import wire
 from processors.base import Folder, Limits, Source
-from processors.errors import Cancelled
+from processors.derivation import Step
+from processors.errors import BadValue, Cancelled
 from processors.queue import Queue
 from processors.runner import Call, Fault, Outcome, Progress, Runner, WorkerLost
 from processors.worker_process import Told, WorkerProcess, describe
@@ -81,12 +82,13 @@ class Pool(Runner):
     ) -> Outcome:
         """Do it in a worker, when it is this user's turn."""
         about, descriptors = describe(call.identity, source)
+        try:
+            steps = tuple(map(_wire_step, call.steps))
+        except UnicodeEncodeError:
+            raise BadValue("a value is not valid Unicode") from None
         task = wire.Task(
             kind=call.kind,
-            steps=tuple(
-                wire.WireStep(step.processor, step.version, msgspec.msgpack.encode(step.params))
-                for step in call.steps
-            ),
+            steps=steps,
             source=about,
             limits=call.limits,
             seconds=call.seconds,
@@ -231,3 +233,7 @@ class Pool(Runner):
             except subprocess.TimeoutExpired:
                 zygote.kill()
                 zygote.wait()
+
+
+def _wire_step(step: Step) -> wire.WireStep:
+    return wire.WireStep(step.processor, step.version, msgspec.msgpack.encode(step.params))

@@ -9,7 +9,8 @@ import array
 import socket
 import struct
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias, TypeVar
+from hashlib import blake2b
+from typing import Self, TypeAlias, TypeVar
 
 import msgspec
 
@@ -74,6 +75,27 @@ class Task(msgspec.Struct, frozen=True, tag=True):
     is_planned: bool = False
 
 
+class WireMember(msgspec.Struct, frozen=True):
+    """A member of a folder; its path may be no valid Unicode, so it is bytes."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    version: str
+
+    @classmethod
+    def of(cls, member: Member) -> Self:
+        """Return what stands for a member."""
+        path = member.path.encode("utf-8", "surrogatepass")
+        return cls(path, member.size, member.mtime_ns, member.version)
+
+    @property
+    def member(self) -> Member:
+        """The member that this stands for."""
+        path = self.path.decode("utf-8", "surrogatepass")
+        return Member(path, self.size, self.mtime_ns, self.version)
+
+
 class Members(msgspec.Struct, frozen=True, tag=True):
     """A worker asks for the members of its folder; pages of them come, the last one empty."""
 
@@ -81,7 +103,7 @@ class Members(msgspec.Struct, frozen=True, tag=True):
 class Page(msgspec.Struct, frozen=True, tag=True):
     """Some members of a folder."""
 
-    members: tuple[Member, ...]
+    members: tuple[WireMember, ...]
 
 
 class Read(msgspec.Struct, frozen=True, tag=True):
@@ -91,7 +113,7 @@ class Read(msgspec.Struct, frozen=True, tag=True):
     """
 
     spans: tuple[tuple[int, int], ...]
-    member: Member | None = None
+    member: WireMember | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
@@ -134,6 +156,11 @@ _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 READ_FAILED = (1 << 32) - 1
 """In place of a length: the source cannot be read."""
+
+
+def identity_of(place: str) -> str:
+    """Return what names a source among all, of whatever characters its path is."""
+    return blake2b(place.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
 
 
 def send(sock: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> None:

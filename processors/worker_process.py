@@ -8,8 +8,9 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from itertools import islice
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -115,7 +116,7 @@ class _Talk:
         self._source = source
         self._task = task
         self._until = time.monotonic() + task.seconds + _GRACE_SECONDS
-        self._open: OrderedDict[str, Source] = OrderedDict()
+        self._open: OrderedDict[Member, tuple[Source, ExitStack]] = OrderedDict()
 
     def listen(self, is_wanted: Callable[[], bool], progress: Callable[[Progress], None]) -> Done:
         """Answer what the worker asks until it is done."""
@@ -146,7 +147,7 @@ class _Talk:
     def close(self) -> None:
         """Close the members of a folder that were opened."""
         while self._open:
-            _close(self._open.popitem()[1])
+            self._open.popitem()[1][1].close()
 
     def _look(self, is_wanted: Callable[[], bool]) -> None:
         if not is_wanted():
@@ -161,7 +162,7 @@ class _Talk:
         if self.cause is None:
             try:
                 _judge(read)
-                source = self._source if read.member is None else self._member(read.member)
+                source = self._source if read.member is None else self._member(read.member.member)
                 for data in cast("Source", source).read_many(read.spans):
                     wire.send_piece(self._sock, data)
             except (BrokenPipeError, ConnectionResetError, EOFError):
@@ -187,7 +188,7 @@ class _Talk:
                         asked=f"more than {limit} files",
                         limit=f"{limit} files",
                     )
-                wire.send(self._sock, wire.Page(page))
+                wire.send(self._sock, wire.Page(tuple(map(wire.WireMember.of, page))))
         except (BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:  # noqa: BLE001 - as above
@@ -197,25 +198,26 @@ class _Talk:
         wire.send(self._sock, wire.Page(()))
 
     def _member(self, member: Member) -> Source:
-        source = self._open.get(member.path)
-        if source is None or source.version != member.version:
-            source = cast("Folder", self._source).open(member)
-            self._open[member.path] = source
-        self._open.move_to_end(member.path)
-        while len(self._open) > _OPEN_MEMBERS:
-            _close(self._open.popitem(last=False)[1])
-        return source
+        if member not in self._open:
+            while len(self._open) >= _OPEN_MEMBERS:
+                self._open.popitem(last=False)[1][1].close()
+            stack = ExitStack()
+            source = stack.enter_context(cast("Folder", self._source).open(member))
+            self._open[member] = source, stack
+        self._open.move_to_end(member)
+        return self._open[member][0]
 
 
 def describe(identity: str, source: Source | Folder) -> tuple[wire.WireSource, list[int]]:
     """Return what a worker must know of a source, and its descriptor if it has one."""
     size = getattr(source, "size", None)
+    name = source.name.encode("utf-8", "replace").decode()
+    identity = wire.identity_of(identity) if identity else ""
     if size is None:
-        about = wire.WireSource(identity, source.name, source.version, is_folder=True)
-        return about, []
+        return wire.WireSource(identity, name, source.version, is_folder=True), []
     descriptor = cast("Source", source).fileno()
     about = wire.WireSource(
-        identity, source.name, source.version, size, has_descriptor=descriptor is not None
+        identity, name, source.version, size, has_descriptor=descriptor is not None
     )
     return about, [] if descriptor is None else [descriptor]
 
@@ -231,9 +233,3 @@ def _error(failed: Failed) -> Exception:
     if leaf is None:
         return Fault(failed.traceback)
     return leaf(failed.detail, asked=failed.asked, limit=failed.limit, example=failed.example)
-
-
-def _close(source: Any) -> None:  # noqa: ANN401 - a source that may have something to close
-    close = getattr(source, "close", None)
-    if close is not None:
-        close()

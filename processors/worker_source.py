@@ -4,10 +4,11 @@ import os
 import socket
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from processors import wire
 from processors.base import Member, Source
-from processors.wire import PIECE_BYTES, WireSource
+from processors.wire import PIECE_BYTES, WireSource, identity_of
 
 # So much is asked for in one round trip at most.
 _BATCH_BYTES = 64 << 20
@@ -31,7 +32,8 @@ class Link:
     def read(self, spans: list[tuple[int, int]], member: Member | None) -> list[bytes]:
         """Return the bytes of some spans: one round trip."""
         with self.lock:
-            wire.send(self.socket, wire.Read(tuple(spans), member))
+            asked = None if member is None else wire.WireMember.of(member)
+            wire.send(self.socket, wire.Read(tuple(spans), asked))
             pieces = []
             for _ in spans:
                 piece = wire.receive_piece(self.socket)
@@ -148,15 +150,16 @@ class AskedFolder:
                     raise SourceFailed
                 if not page.members:
                     break
-                found += page.members
+                found += [each.member for each in page.members]
         return iter(found)
 
-    def open(self, member: Member) -> Source:
-        """Return the bytes of one member."""
+    @contextmanager
+    def open(self, member: Member) -> Iterator[Source]:
+        """Give the bytes of one member; nothing has to be closed here."""
         about = WireSource(
-            identity=f"{self.identity}/{member.path}",
+            identity=identity_of(f"{self.identity}/{member.path}"),
             name=member.path.rpartition("/")[2],
             version=member.version,
             size=member.size,
         )
-        return AskedSource(about, self._link, member)
+        yield AskedSource(about, self._link, member)

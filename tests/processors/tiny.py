@@ -187,9 +187,9 @@ class Names(_Tiny):
 
     def run(self, source: Any, params: Any, sink: Sink, context: Context) -> None:
         for member in source.members():
-            one = source.open(member)
-            digest = sha256(one.read_at(0, member.size)).hexdigest()
-            sink.write(f"{member.path} {digest}\n".encode())
+            with source.open(member) as one:
+                digest = sha256(one.read_at(0, member.size)).hexdigest()
+            sink.write(f"{member.path} {digest}\n".encode("utf-8", "replace"))
 
 
 class Noted(_Tiny):

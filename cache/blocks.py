@@ -1,11 +1,9 @@
 """BlockCache: the blocks of remote files, kept on disk, shared by several processes."""
 
 import contextlib
-import logging
 import os
 import sqlite3
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -18,14 +16,13 @@ import msgspec
 
 from cache.block_file import BlockFile, key_of
 from cache.boot import boot_tag
-from cache.budget import BLOCKS, SWEEP_SECONDS, Budget, Limits, Swept
+from cache.budget import BLOCKS, Budget, Limits, Swept
 from cache.cached_file import CachedFile, Tools
 from cache.counters import Counters
 from cache.database import Database
 from cache.index import Index, is_pinned
 from cache.key import Key, folder_name
-
-_LOG = logging.getLogger(__name__)
+from cache.sweeper import Sweeper
 
 # The unit of what is present. Small, since a random read fetches whole blocks; docs/design/cache.md
 # has the measurement.
@@ -34,9 +31,6 @@ BLOCK_BYTES = 64 << 10
 FETCH_BYTES = 4 << 20
 PARALLEL = 4
 _THREADS = 16
-# A sweep is followed by a pause of so many times its own duration.
-_SWEEP_REST = 10
-_STOP_SECONDS = 2.0
 
 
 class Stat(msgspec.Struct, frozen=True):
@@ -84,9 +78,7 @@ class BlockCache:
         self._tools = Tools(
             self, self._budget, self._counters, executor, block_bytes, fetch_bytes, parallel
         )
-        self._closed = threading.Event()
-        self._sweeper = threading.Thread(target=self._sweep_on, name="cache-sweeper", daemon=True)
-        self._sweeper.start()
+        self._sweeper = Sweeper(self._budget, name="cache-sweeper", before=self._save_counters)
 
     def open(self, key: Key, size: int) -> CachedFile:
         """Open a version of a file for reading. Nothing is written before something is missing."""
@@ -147,10 +139,7 @@ class BlockCache:
 
     def close(self) -> None:
         """Stop what runs in the background. Close the files first."""
-        self._closed.set()
-        self._budget.is_due.set()
-        # A sweep of very many files is left behind; it ends with the process.
-        self._sweeper.join(_STOP_SECONDS)
+        self._sweeper.close()
         if self._own is not None:
             self._own.shutdown(cancel_futures=True)
         self._save_counters()
@@ -238,21 +227,6 @@ class BlockCache:
         taken = self._counters.take()
         if not self.index.count(taken):
             self._counters.give_back(taken)
-
-    def _sweep_on(self) -> None:
-        """Sweep when it is due, and every minute; rest longer than it takes."""
-        while not self._closed.is_set():
-            began = time.monotonic()
-            try:
-                self._save_counters()
-                self._budget.sweep(wait=False)
-            except OSError as error:
-                _LOG.warning("the cache could not be swept: %s: %s", self._folder, error)
-            rest = max(1.0, _SWEEP_REST * (time.monotonic() - began))
-            if self._closed.wait(rest):
-                return
-            self._budget.is_due.wait(SWEEP_SECONDS)
-            self._budget.is_due.clear()
 
 
 def _mount_of(folder: str, place: Path) -> str:

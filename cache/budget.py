@@ -59,17 +59,26 @@ class _Found(msgspec.Struct, frozen=True, order=True):
 class Budget:
     """Admits writes, and removes the files that were not used for the longest time.
 
-    `limits`, `_folder`, `_blocks`, `_is_pinned` are fixed; `is_due` guards itself. `_lock` guards
-    the changes of the rest and is held for a few additions only, never during I/O; single numbers
-    are read without it. Readers take no lock that a sweep holds: it skips a file that any process
-    has open, and a file that it does remove is found missing by the next who asks.
+    `store` is the folder below `folder` that holds the files, two folders deep. `limits`,
+    `_folder`, `_files`, `_sweep_lock`, `_is_pinned` are fixed; `is_due` guards itself. `_lock`
+    guards the changes of the rest and is held for a few additions only, never during I/O; single
+    numbers are read without it. Readers take no lock that a sweep holds: it skips a file that any
+    process has open, and a file that it does remove is found missing by the next who asks.
     """
 
-    def __init__(self, folder: Path, limits: Limits, is_pinned: Callable[[Path], bool]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits,
+        is_pinned: Callable[[Path], bool],
+        *,
+        store: str = BLOCKS,
+    ) -> None:
         self.limits = limits
         self.is_due = threading.Event()
         self._folder = folder
-        self._blocks = folder / BLOCKS
+        self._files = folder / store
+        self._sweep_lock = "sweep.lock" if store == BLOCKS else f"{store}.lock"
         self._is_pinned = is_pinned
         self._lock = threading.Lock()
         self._total = 0
@@ -99,7 +108,7 @@ class Budget:
             look = self._looked > min(_LOOK_BYTES, self.limits.free_bytes // 4)
             if look:
                 self._looked = 0
-        if look and self._free() < self.limits.free_bytes:
+        if look and self.free() < self.limits.free_bytes:
             self._is_short = True
         if is_near or self._is_short or self._written > part:
             self.is_due.set()
@@ -125,6 +134,16 @@ class Budget:
             return f"less than {self.limits.free_bytes} bytes are free on its disk"
         return self._fault
 
+    def free(self) -> int:
+        """Return what is free on the disk, also before the folder is made."""
+        for place in (self._folder, *self._folder.parents):
+            try:
+                status = os.statvfs(place)
+            except OSError:
+                continue
+            return status.f_bavail * status.f_frsize
+        return self.limits.free_bytes
+
     def sweep(self, *, wait: bool) -> Swept | None:
         """Count what is there, and remove what is too old or too much.
 
@@ -141,10 +160,10 @@ class Budget:
     def files(self, folder: str | None = None) -> Iterator[os.DirEntry[str]]:
         """Yield every cached file, or those in the folder of one mount, also half made ones."""
         if folder is not None:
-            for shard in _entries(self._blocks / folder):
+            for shard in _entries(self._files / folder):
                 yield from _entries(shard.path)
             return
-        for mount in _entries(self._blocks):
+        for mount in _entries(self._files):
             yield from self.files(mount.name)
 
     def _accept(self) -> None:
@@ -156,7 +175,9 @@ class Budget:
 
     def _lock_sweep(self, *, wait: bool) -> int | None:
         try:
-            fd = os.open(self._folder / "sweep.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(
+                self._folder / self._sweep_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
         except OSError:
             # On a full disk files can still be removed. Two sweeps at once do no harm.
             return os.open("/", os.O_RDONLY | os.O_CLOEXEC)
@@ -192,7 +213,7 @@ class Budget:
         with self._lock:
             self._total = total
             self._written -= written
-            self._is_short = self._free() < self.limits.free_bytes
+            self._is_short = self.free() < self.limits.free_bytes
         return Swept(files, total, removed_files, removed_bytes)
 
     def _count(self, skip: set[str]) -> tuple[int, int, list[_Found]]:
@@ -207,7 +228,7 @@ class Budget:
                 except OSError:
                     continue
                 if entry.name.startswith("new-"):
-                    _remove_leftover(entry.path, status.st_mtime)
+                    self._remove_leftover(entry.path, status.st_mtime)
                     continue
                 files += 1
                 total += status.st_blocks * 512
@@ -222,7 +243,7 @@ class Budget:
         target: float = self.limits.max_bytes
         if total > target * _HIGH_WATER:
             target *= _LOW_WATER
-        short = self.limits.free_bytes - self._free()
+        short = self.limits.free_bytes - self.free()
         if short > 0:
             target = min(target, total - short - self.limits.free_bytes // 10)
         return target
@@ -230,6 +251,11 @@ class Budget:
     def _is_old(self, found: _Found) -> bool:
         age = self.limits.max_age_seconds
         return age is not None and time.time() - found.used_at > age
+
+    def _remove_leftover(self, place: str, made_at: float) -> None:
+        """Remove what nobody makes any more: its maker holds a lock, or had an hour."""
+        if time.time() - made_at > _LEFTOVER_SECONDS:
+            self._remove(_Found(made_at, place, 0))
 
     def _remove(self, found: _Found) -> bool:
         """Remove a file that nobody has open and no pin covers; tell whether it is gone."""
@@ -250,16 +276,6 @@ class Budget:
             os.close(fd)
         return True
 
-    def _free(self) -> int:
-        """Return what is free on the disk, also before the folder is made."""
-        for place in (self._folder, *self._folder.parents):
-            try:
-                status = os.statvfs(place)
-            except OSError:
-                continue
-            return status.f_bavail * status.f_frsize
-        return self.limits.free_bytes
-
 
 def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
     try:
@@ -267,8 +283,3 @@ def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
             yield from found
     except OSError:
         return
-
-
-def _remove_leftover(place: str, made_at: float) -> None:
-    if time.time() - made_at > _LEFTOVER_SECONDS:
-        Path(place).unlink(missing_ok=True)

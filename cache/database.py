@@ -71,13 +71,15 @@ CREATE TABLE IF NOT EXISTS counters (
 class Database:
     """Lends connections of one file to any thread of any process that shares it.
 
-    `file` is fixed. `_turn` is held by the one thread of this process that writes, and guards
-    `_ready`. `_idle` needs no lock: a list is changed in one step. Every method raises
-    sqlite3.Error or OSError; what that means is the caller's to decide.
+    `file`, `_schema` and `_version` are fixed. `_turn` is held by the one thread of this process
+    that writes, and guards `_ready`. `_idle` needs no lock: a list is changed in one step. Every
+    method raises sqlite3.Error or OSError; what that means is the caller's to decide.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, schema: str = _SCHEMA, version: int = _VERSION) -> None:
         self.file = file
+        self._schema = schema
+        self._version = version
         self._turn = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._ready = False
@@ -167,11 +169,11 @@ class Database:
         if self._ready:
             return
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
+        if version not in (0, self._version):
             raise sqlite3.DatabaseError("the cache is of another version of the gateway")
         if version == 0:
             connection.executescript(
-                f"BEGIN IMMEDIATE;{_SCHEMA};PRAGMA user_version = {_VERSION};COMMIT"
+                f"BEGIN IMMEDIATE;{self._schema};PRAGMA user_version = {self._version};COMMIT"
             )
         self._ready = True
 

@@ -6,6 +6,7 @@ __all__ = [
     "JournalBusy",
     "JournalError",
     "JournalFull",
+    "ResultsFull",
     "WrongLength",
 ]
 
@@ -48,3 +49,7 @@ class JournalFull(JournalError):
 
 class JournalBusy(JournalError):
     """Somebody else works on this path, and did not end in time."""
+
+
+class ResultsFull(CacheError):
+    """There is no room for one more result, or none of this size."""

@@ -18,6 +18,7 @@ _LOCKS = 1 << 61
 _FLOCK = struct.Struct("@hhqqi0q")
 _FIRST_NAP_SECONDS = 0.001
 _LONGEST_NAP_SECONDS = 0.02
+_LOOK_SECONDS = 0.1
 # A process that was stopped while it fetched must not hold the others up for good.
 _PATIENCE_SECONDS = 60.0
 
@@ -57,11 +58,15 @@ class Flight:
             self.error = error
             self._condition.notify_all()
 
-    def wait(self, block: int) -> Exception | None:
-        """Wait until `block` is published or will not be; return the error that prevented it."""
+    def wait(self, block: int, look: Callable[[], None] | None = None) -> Exception | None:
+        """Wait until `block` is published or will not be; return the error that prevented it.
+
+        `look` is called now and then meanwhile, and may raise to end the waiting.
+        """
         with self._condition:
             while not self.ended and self.done <= block <= self.last:
-                self._condition.wait()
+                if not self._condition.wait(None if look is None else _LOOK_SECONDS) and look:
+                    look()
             if self.done > block or block > self.last or self.error is None:
                 return None
             return _copied(self.error)
@@ -70,11 +75,13 @@ class Flight:
 class Flights:
     """The flights of one file in this process.
 
-    `_fd` is fixed; `_lock` guards `_under_way`. It is never held while anybody waits.
+    `_fd` and `_patience_seconds` are fixed; `_lock` guards `_under_way`. It is never held while
+    anybody waits.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, patience_seconds: float | None = None) -> None:
         self._fd = fd
+        self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._under_way: list[Flight] = []
 
@@ -97,9 +104,10 @@ class Flights:
     def take_off(self, flight: Flight, is_there: Callable[[int], bool]) -> bool:
         """Lock the flight's blocks against other processes; False if the first one came meanwhile.
 
-        If others have some of them the flight shrinks; if they have the first one, this waits.
+        If others have some of them the flight shrinks; if they have the first one, this waits:
+        `is_there` is asked again and again, and may raise to end that.
         """
-        give_up_at = time.monotonic() + _PATIENCE_SECONDS
+        give_up_at = time.monotonic() + (self._patience_seconds or _PATIENCE_SECONDS)
         nap = _FIRST_NAP_SECONDS
         while True:
             taken = self._conflict(flight)

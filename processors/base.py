@@ -99,8 +99,11 @@ class Folder(Protocol):
         """Yield every file beneath, sorted by path."""
         ...
 
-    def open(self, member: Member) -> Source:
-        """Return the bytes of one member; SourceChanged when it has another version by now."""
+    def open(self, member: Member) -> AbstractContextManager[Source]:
+        """Return the bytes of one member, closed by `with` after use.
+
+        Raises SourceChanged when it has another version by now.
+        """
         ...
 
 
@@ -237,9 +240,15 @@ class Processor(ABC):
     gives other bytes, `params` is what it takes, `formats` are the extensions it can make, the
     default first. `takes_folder` says that the source is a Folder. What a module needs that is not
     installed is said by ImportError, which the registry turns into an install hint.
+
+    `pattern` is the path of the ready template that the processor has without configuration, under
+    the last part of its name: "{source:path}/{layer:layers}/{grid:grid}". Empty stands for the
+    source and then each required parameter, in order. An optional parameter in it may not be left
+    out; every other one can be given by name.
     """
 
     name: ClassVar[str]
+    pattern: ClassVar[str] = ""
     version: ClassVar[int] = 1
     params: ClassVar[type[Params]]
     formats: ClassVar[tuple[str, ...]]
@@ -250,7 +259,8 @@ class Processor(ABC):
         """Return what the request takes and gives, reading headers at most.
 
         Raises OutOfRange, TooLarge, UnsupportedFormat or Malformed, each with limit, what was
-        asked and a corrected example where there is one.
+        asked and, where there is one, a corrected example: the parameters to change, such as
+        "grid=0-64-0-64" or "layer=0,level=2". What makes paths turns it into a whole path.
         """
 
     @abstractmethod

@@ -29,8 +29,9 @@ class ProcessingError(Exception):
     """Tells what was asked for and why it is refused.
 
     `detail` is the cause in words, `asked` what the request said, `limit` what is allowed, and
-    `example` one corrected path, relative to the processing mount. All of them may reach a client,
-    so they never hold a secret or a path of the machine.
+    `example` one corrected path, relative to the processing mount; a processor, which knows no
+    paths, gives the parameters to change ("grid=0-64-0-64"). All of them may reach a client, so
+    they never hold a secret or a path of the machine.
     """
 
     text: ClassVar[str] = "the file cannot be made"
@@ -100,9 +101,10 @@ class OverTime(ProcessingError):
 
 
 class Busy(ProcessingError):
-    """Too much is being computed now."""
+    """Too much is being computed now; asking again after some seconds may help."""
 
     text = "too much is being computed now"
+    retry_after_seconds: int = 1
 
 
 class Cancelled(ProcessingError):

@@ -11,6 +11,7 @@ that a capability names raises Unsupported when that capability is false.
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import ClassVar, Self
 
 import msgspec
@@ -122,9 +123,11 @@ class Reader(ABC):
     """Reads one version of one file, from any offset, from many threads.
 
     `entry` is fixed when the file is opened and describes exactly the bytes that are read.
+    `remarks` are what may be told beside them, names to texts; complete once `prepare` returned.
     """
 
     entry: Entry
+    remarks: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def read_at(self, offset: int, size: int) -> bytes:
@@ -154,6 +157,9 @@ class Reader(ABC):
         Who sends from it calls `check` after each block.
         """
         return None
+
+    def prepare(self) -> None:
+        """Do now what the first read would have to wait for, so that its errors come now."""
 
     def check(self, sent: int = 0) -> None:
         """Raise Changed when what stands behind `fileno` is no longer the pinned version.

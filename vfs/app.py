@@ -29,6 +29,7 @@ from vfs.entrance import Entrance
 from vfs.http.gate import Gate
 from vfs.http.server import Server
 from vfs.http.sharing import SHARES_NAME, Sharing
+from vfs.processing import Processing
 from vfs.state.errors import StateError
 from vfs.state.follower import Follower
 from vfs.state.sqlite import STATE_FILE, SqliteStore
@@ -58,14 +59,15 @@ class App:
     """One gateway: its tree and its server.
 
     `config` and `_stores` are replaced by `reload`, which one thread at a time may call, and which
-    makes `_cache` when the first store wants it; all else is fixed. Raises ConfigError when a part
-    cannot be made as configured.
+    makes `_cache` and `_processing` when something first wants them; all else is fixed. Raises
+    ConfigError when a part cannot be made as configured.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._stores: dict[tuple[str, int], _Store] = {}
         self._cache: StoreCache | None = None
+        self._processing: Processing | None = None
         self.server: Server
         server = config.server
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -166,12 +168,15 @@ class App:
             _retire(replica)
         fixed = [
             f"{section}.{name}"
-            for section in ("server", "cache")
+            for section in ("server", "cache", "processing")
+            if getattr(old, section) is not None and getattr(config, section) is not None
             for name in getattr(old, section).__struct_fields__
             if getattr(getattr(old, section), name) != getattr(getattr(config, section), name)
         ]
         # These go on as they were started, and so does what later reloads compare with.
         self.config = msgspec.structs.replace(config, server=old.server, cache=old.cache)
+        if self._processing is not None and config.processing is not None:
+            self.config = msgspec.structs.replace(self.config, processing=self._processing.settings)
         self.entrance.note("configuration reloaded")
         told = f"the new configuration is in force: {len(config.mounts)} mounts"
         return f"{told}; only a restart changes {', '.join(fixed)}" if fixed else told
@@ -206,6 +211,8 @@ class App:
 
     def _forget(self) -> None:
         self.state.close()
+        if self._processing is not None:
+            self._processing.close()
         if self._cache is not None:
             self._cache.close()
         if self._folder is not None:
@@ -264,6 +271,10 @@ class App:
                     replicas.append(stores[key].replica)
                 mounts.append(Mount(mount.path, replicas, read_only=mount.read_only))
             table = MountTable(mounts)
+            if config.processing is not None:
+                if self._processing is None:
+                    self._processing = Processing(config)
+                table = MountTable([*mounts, self._processing.mount(config, table)])
         except BaseException:
             for key, made in stores.items():
                 if self._stores.get(key) is not made:

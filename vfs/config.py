@@ -3,11 +3,13 @@
 A field's docstring is its documentation; docs/reference/config.md is printed from here.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from processors.template import Template
 from providers import registry
 from providers.base import Options
 from providers.errors import InvalidPath
@@ -18,6 +20,7 @@ from vfs.auth.rights import Rule
 from vfs.auth.settings import AuditConfig, AuthConfig, LimitsConfig, OidcConfig, UserConfig
 from vfs.cache_config import CacheConfig, CacheMode
 from vfs.section import Section
+from vfs.template_config import ProcessingConfig, read_processing, read_templates
 from vfs.toml_file import TomlFile, dotted, header
 from vfs.toml_lines import Key
 from vfs.toml_table import (
@@ -125,6 +128,10 @@ class Config(Section, frozen=True, kw_only=True):
     """How much one user may ask for."""
     audit: AuditConfig = AuditConfig()
     """The audit log."""
+    processing: ProcessingConfig | None = None
+    """Derived files; None when there are none."""
+    templates: Mapping[str, Template] = {}
+    """The templates of derived files, by their names."""
 
     @property
     def public_url(self) -> str:
@@ -159,6 +166,8 @@ def load(path: Path) -> Config:
         "auth",
         "limits",
         "audit",
+        "processing",
+        "templates",
     )
     for name in file.root:
         if name not in known:
@@ -177,6 +186,8 @@ def load(path: Path) -> Config:
         auth=read_table(file, ("auth",), AuthConfig),
         limits=read_table(file, ("limits",), LimitsConfig),
         audit=read_table(file, ("audit",), AuditConfig),
+        processing=read_processing(file),
+        templates=read_templates(file),
     )
     _check_reach(file, config)
     return config
@@ -344,6 +355,15 @@ def _check_issuer(file: TomlFile, key: Key, name: str) -> None:
 
 def _check_reach(file: TomlFile, config: Config) -> None:
     mounted = [mount.path for mount in config.mounts]
+    if config.processing is not None:
+        prefix = config.processing.prefix
+        if prefix in mounted:
+            raise file.error(
+                ("mounts", prefix),
+                f"{prefix} is where derived files appear; mount the store elsewhere, or set"
+                " processing.prefix",
+            )
+        mounted.append(prefix)
     for place, rule in enumerate(config.rules):
         if not any(
             paths.is_within(rule.path, mount) or paths.is_within(mount, rule.path)

@@ -4,10 +4,13 @@ import logging
 
 import msgspec
 
+from processors import errors as processing
+from processors.errors import ProcessingError
 from providers import errors
 from providers.errors import StorageError
 from vfs.state import errors as state
 from vfs.state.errors import StateError
+from vfs.tree.unmade import Unmade
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -37,6 +40,22 @@ TABLE: dict[type[StorageError], Meaning] = {
     errors.Corrupted: Meaning(502, logging.ERROR),
 }
 
+PROCESSING_TABLE: dict[type[ProcessingError], Meaning] = {
+    processing.BadValue: Meaning(400),
+    processing.OutOfRange: Meaning(400),
+    processing.UnknownName: Meaning(404),
+    processing.TooLarge: Meaning(413),
+    processing.UnsupportedFormat: Meaning(501),
+    processing.Malformed: Meaning(422),
+    processing.SourceChanged: Meaning(409),
+    processing.OverTime: Meaning(504, logging.WARNING),
+    processing.Busy: Meaning(503),
+    processing.Cancelled: Meaning(503),
+    processing.Crashed: Meaning(503, logging.ERROR),
+    processing.Poisoned: Meaning(422, logging.WARNING),
+    processing.NoResultSpace: Meaning(507, logging.WARNING),
+}
+
 STATE_TABLE: dict[type[StateError], Meaning] = {
     state.LockConflict: Meaning(423),
     state.NoSuchLock: Meaning(412),
@@ -60,6 +79,8 @@ UNKNOWN = Meaning(502, logging.ERROR)
 
 def meaning(error: StorageError) -> Meaning:
     """Return what `error` means: its class, or the nearest class above it that has a row."""
+    if isinstance(error, Unmade):
+        return PROCESSING_TABLE.get(type(error.cause), UNKNOWN)
     for ancestor in type(error).__mro__:
         row = TABLE.get(ancestor)
         if row is not None:

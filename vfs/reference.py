@@ -3,13 +3,11 @@
 `python -m vfs.reference docs/reference` writes them; a test compares them with the code.
 """
 
-import ast
 import enum
 import inspect
 import logging
 import os
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -17,6 +15,7 @@ from typing import get_args, get_type_hints
 import click
 import msgspec
 
+from processors.field_docs import docs_of
 from providers import registry
 from providers.base import Capabilities, Provider
 from providers.errors import leaves
@@ -51,24 +50,6 @@ def pages() -> dict[str, str]:
         "capabilities.md": "\n".join([_NOTE, "", *_capabilities()]) + "\n",
         "errors.md": "\n".join([_NOTE, "", *_errors()]) + "\n",
     }
-
-
-def docs_of(cls: type[msgspec.Struct]) -> dict[str, str]:
-    """Return the docstring of each field of a struct, those it inherits too."""
-    docs: dict[str, str] = {}
-    for ancestor in reversed(cls.__mro__):
-        if ancestor is msgspec.Struct or not issubclass(ancestor, msgspec.Struct):
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(ancestor))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for field, text in zip(body.body, body.body[1:], strict=False):
-            match field, text:
-                case (
-                    ast.AnnAssign(target=ast.Name(id=name)),
-                    ast.Expr(value=ast.Constant(value=str(doc))),
-                ):
-                    docs[name] = " ".join(doc.split())
-    return docs
 
 
 def _config() -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cache.doors import extra_with
 from providers import registry
 from providers.base import Provider
 
@@ -39,12 +40,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (info / "entry_points.txt").write_text("[headgate.providers]\n" + "\n".join(entries) + "\n")
         for name, text in (modules or {}).items():
             (tmp_path / f"{name}.py").write_text(text)
-        registry._doors.cache_clear()
+        registry.DOORS.forget()
 
     yield install
     for name in ("shelf_plugin", "shelf_broken"):
         sys.modules.pop(name, None)
-    registry._doors.cache_clear()
+    registry.DOORS.forget()
 
 
 def test_built_in_stores_come_by_the_common_door() -> None:
@@ -145,5 +146,5 @@ def test_a_store_that_cannot_be_made_is_told_with_its_name(install: Install) -> 
 
 @pytest.mark.parametrize(("package", "extra"), [("boto3", "s3"), ("pyfuse3", "fuse")])
 def test_our_own_extras_are_found_in_our_own_metadata(package: str, extra: str) -> None:
-    (door,) = registry._doors()["local"]
-    assert registry._extra_with(door, package) == extra
+    (door,) = registry.DOORS.found()["local"]
+    assert extra_with(door, package) == extra

@@ -43,7 +43,7 @@ def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[config.C
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[headgate.providers]\nplug = plug_plugin:Plug\n")
     monkeypatch.syspath_prepend(tmp_path)
-    registry._doors.cache_clear()
+    registry.DOORS.forget()
     path = tmp_path / "headgate.toml"
     path.write_text(
         "".join(
@@ -53,7 +53,7 @@ def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[config.C
     )
     yield config.load(path)
     sys.modules.pop("plug_plugin", None)
-    registry._doors.cache_clear()
+    registry.DOORS.forget()
 
 
 def test_a_store_that_hangs_holds_up_nobody(mounts: config.Config) -> None:

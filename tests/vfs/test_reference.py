@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from processors.field_docs import docs_of
 from providers import registry
 from vfs import config, reference
 
@@ -26,4 +27,4 @@ def test_every_setting_is_documented() -> None:
         *(registry.find(name).options for name in ("local", "memory")),
     ]
     for struct in structs:
-        assert set(struct.__struct_fields__) <= set(reference.docs_of(struct)), struct
+        assert set(struct.__struct_fields__) <= set(docs_of(struct)), struct

@@ -46,10 +46,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Vault\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[headgate.providers]\nvault = vault_plugin:Vault\n")
     monkeypatch.syspath_prepend(tmp_path)
-    registry._doors.cache_clear()
+    registry.DOORS.forget()
     yield tmp_path
     sys.modules.pop("vault_plugin", None)
-    registry._doors.cache_clear()
+    registry.DOORS.forget()
 
 
 def load(folder: Path, text: str) -> config.Config:

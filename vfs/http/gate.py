@@ -144,7 +144,13 @@ class Gate:
                 visit.claimed = credentials.claimed(error.name)
             return refusals.unknown(error, self._challenges())
         except StorageError as error:
-            return refusals.failed(error, visit.caller, self._challenges())
+            return refusals.failed(
+                error,
+                visit.caller,
+                self._challenges(),
+                accept=headers.get("accept"),
+                prefix=prefix,
+            )
         except StateError as error:
             return refusals.unstated(error)
         except PeerLost:

@@ -23,7 +23,9 @@ from vfs.http.etags import make_etag
 from vfs.http.hasher import DIGEST_BYTES, Hasher
 from vfs.http.listing import HTML_HEADERS, JSON_HEADERS, html_listing, json_listing
 from vfs.http.media_types import browser_headers, media_type
+from vfs.http.query import with_query
 from vfs.http.ranges import Multipart, Span, content_range, parse_range
+from vfs.http.remarks import remark_headers
 from vfs.http.request import Request, Response
 from vfs.http.staleness import stale_headers
 from vfs.tree.tree import Tree
@@ -45,8 +47,11 @@ class Reading:
 
     def get(self, request: Request) -> Response:
         """Answer GET, and HEAD with what GET would have answered."""
+        if request.target.query and self._tree.table.is_computed(request.path):
+            request = request.at(with_query(request.target))
         if request.no_cache:
-            self._tree.refresh(request.caller, request.path)
+            remake = request.method == "GET"
+            self._tree.refresh(request.caller, request.path, remake=remake)
         try:
             return self._get(request)
         except Changed:
@@ -140,6 +145,9 @@ class Reading:
             return Response(304, headers)
         if verdict is Verdict.FAILED:
             raise BadRequest(412, "The file is not in the version that the request names.")
+        if request.method == "GET":
+            reader.prepare()
+        headers += remark_headers(reader.remarks, request.prefix)
         headers += self._digest_headers(request, reader)
         headers += browser_headers(kind)
         headers.append(("Content-Type", kind))

@@ -8,8 +8,10 @@ from vfs.auth.caller import Caller
 from vfs.auth.errors import Ambiguous, AuthError, Throttled
 from vfs.http.bad_request import BadRequest
 from vfs.http.markup import CONTENT_TYPE, error_body
+from vfs.http.problem import problem
 from vfs.http.request import Response, text_response
 from vfs.state.errors import LockConflict, StateError
+from vfs.tree.unmade import Unmade
 
 _log = logging.getLogger("vfs.http.gate")
 
@@ -29,10 +31,13 @@ def bad(error: BadRequest, prefix: str) -> Response:
     return text_response(error.status, error.detail, headers)
 
 
-def failed(error: StorageError, caller: Caller, challenges: Challenges) -> Response:
+def failed(
+    error: StorageError, caller: Caller, challenges: Challenges, *, accept: str | None, prefix: str
+) -> Response:
     """Answer what the tree or a store refused.
 
-    Whoever has shown no credential is asked for one before being denied.
+    Whoever has shown no credential is asked for one before being denied. `accept` and `prefix` are
+    the request's.
     """
     row = errors.meaning(error)
     _log.log(row.level, "%s", error)
@@ -41,6 +46,8 @@ def failed(error: StorageError, caller: Caller, challenges: Challenges) -> Respo
     headers: list[tuple[str, str]] = []
     if row.status == 503:
         headers.append(("Retry-After", str(int(error.retry_after_seconds or 1))))
+    if isinstance(error, Unmade):
+        return problem(error, row.status, headers, accept=accept, prefix=prefix)
     return text_response(row.status, errors.sentence(error), headers)
 
 

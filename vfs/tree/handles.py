@@ -11,6 +11,7 @@ class TreeReader(Reader):
 
     def __init__(self, reader: Reader, replica: Replica, path: str) -> None:
         self.entry = reader.entry
+        self.remarks = reader.remarks
         self._reader = reader
         self._replica = replica
         self._path = path
@@ -29,6 +30,11 @@ class TreeReader(Reader):
     def fileno(self) -> int | None:
         """Return the descriptor of the provider's reader."""
         return self._reader.fileno()
+
+    def prepare(self) -> None:
+        """Prepare the provider's reader."""
+        self._replica.call(self._path, self._reader.prepare)
+        self.remarks = self._reader.remarks
 
     def check(self, sent: int = 0) -> None:
         """Check the provider's reader."""

@@ -8,6 +8,7 @@ from typing import ParamSpec, TypeVar
 from providers.base import Entry, Kind, Provider
 from providers.errors import InvalidPath, ReadOnly, StorageError, TimedOut, Unavailable
 from vfs.tree import paths
+from vfs.tree.computed import READ_ONLY, ComputedProvider
 from vfs.tree.health import Breaker
 
 P = ParamSpec("P")
@@ -111,12 +112,19 @@ class Mount:
         self.read_only = read_only
 
     @property
+    def computes(self) -> bool:
+        """Tell whether its files are made when they are read."""
+        return isinstance(self.primary.provider, ComputedProvider)
+
+    @property
     def primary(self) -> Replica:
         """The replica that takes changes."""
         return self.replicas[0]
 
     def writable(self, path: str) -> Replica:
         """Return the primary; raise ReadOnly for a read-only mount."""
+        if self.computes:
+            raise ReadOnly(path, detail=READ_ONLY)
         if self.read_only:
             raise ReadOnly(path, detail=f"the mount {self.path} is read-only")
         return self.primary
@@ -162,6 +170,7 @@ class MountTable:
                     name, Kind.FOLDER, 0, made_ns, f"mount-{made_ns:x}"
                 )
                 path = folder
+        self.computes = any(mount.computes for mount in self.mounts.values())
         self._root = Entry("", Kind.FOLDER, 0, made_ns, f"mount-{made_ns:x}")
 
     def find(self, path: str) -> tuple[Mount | None, str]:
@@ -174,6 +183,13 @@ class MountTable:
             if place == paths.ROOT:
                 return None, path[1:]
             place = paths.parent(place)
+
+    def is_computed(self, path: str) -> bool:
+        """Tell whether what is at `path` is made when it is read."""
+        if not self.computes:
+            return False
+        mount, _ = self.find(path)
+        return mount is not None and mount.computes
 
     def children(self, path: str) -> dict[str, Entry]:
         """Return the mounts, and folders on the way to one, that lie directly in `path`."""

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 import msgspec
 
 from providers.base import Entry
-from providers.errors import AlreadyExists, InvalidPath
+from providers.errors import AlreadyExists, Denied, InvalidPath
 from vfs.auth.caller import Caller
 from vfs.auth.right import Right
 from vfs.auth.rights import Rights
 from vfs.tree import paths, subtree
+from vfs.tree.computed_place import ComputedPlace
 from vfs.tree.events import Event, Events, Happening
 from vfs.tree.steps import Steps
 from vfs.tree.subtree import Failure, Guard
@@ -63,6 +64,7 @@ class Relocation:
     def _copy(self, *, shallow: bool) -> Outcome:
         steps, source, target = self._steps, self._source, self._target
         self._rights.check(self._caller, source, Right.READ)
+        self._check_computed()
         entry, there = self._begin()
         failures: list[Failure] = []
         with self._cleared(entry, there) as kept:
@@ -106,6 +108,17 @@ class Relocation:
         finally:
             self._emit(Happening.MOVED, source, target=target, partial=not is_whole)
         return Outcome(created=there is None, failures=failures)
+
+    def _check_computed(self) -> None:
+        """Check what a derived file is made from; refuse to copy a folder of such files."""
+        table, source = self._steps.table, self._source
+        place = ComputedPlace.find(table, self._rights, source)
+        if place is not None:
+            place.admit(self._caller)
+            if place.is_folder():
+                raise Denied(source, detail="derived files are copied one by one")
+        elif table.computes and any(mount.computes for mount in table.within(source)):
+            raise Denied(source, detail="derived files beneath it are copied one by one")
 
     def _begin(self) -> tuple[Entry, Entry | None]:
         """Check both ends; return what is at the source and at the target."""

@@ -22,6 +22,7 @@ from vfs.auth.caller import Caller
 from vfs.auth.right import Right
 from vfs.auth.rights import Rights
 from vfs.tree import paths, subtree
+from vfs.tree.computed_place import ComputedPlace
 from vfs.tree.events import Event, Events, Happening
 from vfs.tree.handles import TreeWriter
 from vfs.tree.mounts import MountTable, Replica
@@ -71,6 +72,8 @@ class Tree:
             rights.check(caller, path, right)
         elif not rights.leads_somewhere(caller, path):
             rights.check(caller, path, Right.LIST, Right.READ)
+        if (place := self._computed(path)) is not None:
+            return place.stat(caller, right)
         try:
             return self._steps.stat(path)
         except NotADirectory as error:
@@ -83,6 +86,9 @@ class Tree:
         """
         path = paths.parse(path)
         rights = self._rights
+        if (place := self._computed(path)) is not None:
+            rights.check(caller, path, Right.LIST)
+            return place.scandir(caller)
         if rights.allows(caller, path, Right.LIST):
             return self._steps.members(path)
         if not rights.leads_somewhere(caller, path):
@@ -98,19 +104,25 @@ class Tree:
         """Return a reader of the file's present version."""
         path = paths.parse(path)
         self._rights.check(caller, path, Right.READ)
+        if (place := self._computed(path)) is not None:
+            return place.open(caller)
         try:
             return self._steps.open(path)
         except NotADirectory as error:
             raise _beneath_a_file(path) from error
 
-    def refresh(self, caller: Caller, path: str) -> None:
+    def refresh(self, caller: Caller, path: str, *, remake: bool = False) -> None:
         """Have the next answer about `path` come from its store, not from what is remembered.
 
         Whoever may look may ask for it: it costs the store no more than a mount without a cache
-        does. Raises Unavailable when the store cannot be asked.
+        does. With `remake`, a derived file is made once more, for whoever may read it. Raises
+        Unavailable when the store cannot be asked.
         """
         path = paths.parse(path)
-        if self._rights.allows_any(caller, path, Right.LIST, Right.READ):
+        if (place := self._computed(path)) is not None:
+            may_read = self._rights.allows(caller, path, Right.READ)
+            place.refresh(caller, remake=remake and may_read)
+        elif self._rights.allows_any(caller, path, Right.LIST, Right.READ):
             self._steps.refresh(path)
 
     def checksum(
@@ -119,6 +131,8 @@ class Tree:
         """Return the store's own digest, or None when it keeps none of this kind."""
         path = paths.parse(path)
         self._rights.check(caller, path, Right.READ)
+        if (place := self._computed(path)) is not None:
+            place.admit(caller)
         mount, below = self._steps.find(path)
         if algorithm not in mount.primary.provider.capabilities.checksums:
             return None
@@ -152,6 +166,8 @@ class Tree:
         """
         path = paths.parse(path)
         self._rights.check(caller, path, Right.CREATE, Right.MODIFY, Right.LOCK)
+        if self._computed(path) is not None:
+            self._steps.changeable(path)
         try:
             return self._steps.stat(path)
         except NotFound:
@@ -274,6 +290,10 @@ class Tree:
         path = paths.parse(path)
         self._rights.check(caller, path, Right.DELETE)
         steps = self._steps
+        if (place := self._computed(path)) is not None:
+            # What is derived can be made again: forgetting it is no change of the namespace.
+            place.remove(caller)
+            return []
         steps.changeable(path)
         steps.refuse_mounts(path)
         with steps.held(path):
@@ -347,6 +367,9 @@ class Tree:
         ).rename()
 
     # Shared by several operations
+
+    def _computed(self, path: str) -> ComputedPlace | None:
+        return ComputedPlace.find(self._steps.table, self._rights, path)
 
     def _writer(
         self, caller: Caller, writer: Writer, replica: Replica, path: str, *, created: bool

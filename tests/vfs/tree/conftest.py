@@ -1,11 +1,13 @@
 """A tree over two memory stores, as most tests here need it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from providers.base import Provider
 from providers.memory import MemoryOptions, MemoryProvider
+from tests.vfs.tree.derived_site import MakeSite, Site, sites
 from vfs.auth.caller import ANONYMOUS
 from vfs.tree.mounts import Mount, MountTable
 from vfs.tree.tree import Tree
@@ -53,3 +55,18 @@ def mounted() -> Callable[[dict[str, Provider]], Tree]:
         return Tree(MountTable(Mount(path, [store]) for path, store in providers.items()))
 
     return make
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> Iterator[MakeSite]:
+    """Return what makes trees with a processing mount."""
+    yield from sites(tmp_path)
+
+
+@pytest.fixture
+def site(make_site: MakeSite) -> Site:
+    """Return a tree with a processing mount, and two sheets in its archive."""
+    made = make_site()
+    made.put("/archive/312/20181129.sheet")
+    made.put("/archive/313/20190101.sheet")
+    return made

@@ -1,0 +1,393 @@
+"""Maker: gives each derived file its bytes, once, however many ask for it."""
+
+import contextlib
+import mimetypes
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from cache.errors import ResultsFull
+from cache.result_file import ResultFile, ResultRecord
+from cache.results import Draft, Results
+from processors.asking import Asking
+from processors.base import Folder, Limits, Output, Plan, Source
+from processors.derivation import Derivation, Step
+from processors.errors import Cancelled, Crashed, NoResultSpace
+from processors.interest import Interest
+from processors.provenance import Provenance, ProvenanceStep
+from processors.remembered import Remembered
+from processors.runner import Call, Outcome, Progress, Runner, always, ignore
+
+OpenSource: TypeAlias = Callable[[], AbstractContextManager[Source | Folder]]
+"""Opens the source in the gateway's process, pinned to one version."""
+
+_PLANS_MAX = 10_000
+_FACTS_MAX = 1000
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A derived file that is there. `made_at_ns` is Unix time, `timings` are seconds by phase."""
+
+    key: str
+    size: int
+    sha256: str
+    media_type: str
+    made_at_ns: int
+    provenance: str
+    """The id of its Provenance."""
+    timings: Mapping[str, float] = {}
+
+    @property
+    def file(self) -> str:
+        """Its name in the results store."""
+        return self.key
+
+
+class Maker:
+    """Makes derived files through a Runner and keeps them in Results. Everything guards itself.
+
+    `record` is given the Provenance of each computation, in the thread that asked for it: it must
+    not take long. Results and Runner are the caller's; `close` closes the Runner.
+    """
+
+    def __init__(
+        self,
+        results: Results,
+        runner: Runner,
+        *,
+        limits: Limits,
+        record: Callable[[Provenance], None] = ignore,
+    ) -> None:
+        self.limits = limits
+        self._results = results
+        self._runner = runner
+        self._record = record
+        self._asking = Asking(runner)
+        self._interest = Interest()
+        self._plans: Remembered[Plan] = Remembered(_PLANS_MAX)
+        self._facts: Remembered[Mapping[str, object]] = Remembered(_FACTS_MAX)
+        self._lists: Remembered[tuple[Sequence[object] | None]] = Remembered(_FACTS_MAX)
+
+    def plan(self, derivation: Derivation, open_source: OpenSource, *, who: str = "") -> Plan:
+        """Return what the file takes and gives, found out from headers alone.
+
+        Of several steps the first is planned; what the last one gives only the computation tells.
+        """
+        key = derivation.key
+        plan = self._plans.get(key)
+        if plan is None:
+            call = self._call("plan", derivation.steps, who, derivation.source)
+            plan = self._ask(key, call, open_source, derivation.source_version).plan
+            assert plan is not None
+            if len(derivation.steps) > 1:
+                last = derivation.steps[-1]
+                plan = msgspec.structs.replace(plan, outputs=(Output(media_type=_media(last)),))
+            self._plans.put(key, plan)
+        return plan
+
+    def info(
+        self,
+        steps: Sequence[Step],
+        open_source: OpenSource,
+        *,
+        source: str = "",
+        version: str = "",
+        who: str = "",
+    ) -> Mapping[str, object]:
+        """Return what the first processor tells of a source.
+
+        Remembered where `source`, its path, and `version` are given; then nothing is opened.
+        """
+        step = steps[0]
+        key = ("info", step.processor, step.version, source, version)
+        found = self._facts.get(key) if source else None
+        if found is None:
+            call = self._call("info", steps, who, source)
+            found = self._ask(repr(key), call, open_source, version).info or {}
+            if source:
+                self._facts.put(key, found)
+        return found
+
+    def values(
+        self,
+        steps: Sequence[Step],
+        name: str,
+        open_source: OpenSource,
+        *,
+        source: str = "",
+        version: str = "",
+        who: str = "",
+    ) -> Sequence[object] | None:
+        """Return which values the parameter `name` of the first step can have, None for any.
+
+        Remembered as `info` is. At most 10,000, but for a range.
+        """
+        step = steps[0]
+        key = ("values", step.processor, step.version, name, source, version)
+        found = self._lists.get(key) if source else None
+        if found is None:
+            call = msgspec.structs.replace(self._call("values", steps, who, source), name=name)
+            found = (self._ask(repr(key), call, open_source, version).values,)
+            if source:
+                self._lists.put(key, found)
+        return found[0]
+
+    def cached(self, derivation: Derivation) -> Result | None:
+        """Return the file if it is there, and mark it as used."""
+        return self._look(derivation.key)
+
+    def make(
+        self,
+        derivation: Derivation,
+        open_source: OpenSource,
+        *,
+        who: str,
+        fresh: bool = False,
+        is_wanted: Callable[[], bool] = always,
+        seconds: float | None = None,
+    ) -> Result:
+        """Return the file, made now if it is not there, or if it shall be made `fresh`.
+
+        However many ask at once, in this process and others, one computes and the others wait for
+        it. Raises what computing raised, to all who wait; Cancelled when `is_wanted` turns false,
+        and the computation ends when that is so for all.
+        """
+        key = derivation.key
+        order = _Order(derivation, open_source, who, seconds or self.limits.seconds)
+        began_ns = time.time_ns()
+
+        def usable() -> Result | None:
+            found = self._look(key)
+            return None if fresh and found and found.made_at_ns < began_ns else found
+
+        with self._interest.of(key, is_wanted):
+            while True:
+                found = usable()
+                if found is not None:
+                    return found
+                error = self._fly(order, is_wanted, usable)
+                if isinstance(error, Cancelled) and is_wanted():
+                    continue  # the others left at the moment when this one came
+                if error is not None:
+                    raise error
+
+    def open(self, result: Result) -> ResultFile:
+        """Open a file; FileNotFoundError when it was evicted meanwhile and must be made again."""
+        file = self._results.get(result.key)
+        if file is None:
+            raise FileNotFoundError(result.key)
+        return file
+
+    def progress(self, derivation: Derivation) -> Progress | None:
+        """Return how far a file is that is being made in this process, None if it is not."""
+        return self._interest.progress(derivation.key)
+
+    def purge(self, derivation: Derivation) -> bool:
+        """Remove one file and what is remembered of it; tell whether there was one."""
+        self._plans.drop(derivation.key)
+        return self._results.purge(derivation.key)
+
+    def purge_under(self, template: str, canonical_prefix: str) -> int:
+        """Remove the files of a template at a path and below; return how many there were."""
+        return self._results.purge_under(template, canonical_prefix)
+
+    def provenance(self, derivation: Derivation) -> Provenance | None:
+        """Return how the file that is there came to be."""
+        file = self._results.get(derivation.key)
+        if file is None:
+            return None
+        with file:
+            return msgspec.convert(file.record.about, Provenance)
+
+    def close(self) -> None:
+        """End what runs."""
+        self._runner.close()
+
+    def _fly(
+        self,
+        order: "_Order",
+        is_wanted: Callable[[], bool],
+        usable: Callable[[], Result | None],
+    ) -> Exception | None:
+        """Compute, or wait for who does; return the error that prevented it."""
+        key = order.derivation.key
+        block = int(key[:15], 16)
+
+        def look() -> None:
+            if not is_wanted():
+                raise Cancelled
+
+        def is_there(_block: int) -> bool:
+            if not self._interest.is_wanted(key):
+                raise Cancelled
+            return usable() is not None
+
+        flights = self._results.flights
+        flight, is_own = flights.claim(block, block)
+        if not is_own:
+            return flight.wait(block, look)
+        error: Exception | None = None
+        try:
+            if flights.take_off(flight, is_there):
+                self._compute(order)
+        except Exception as failed:  # noqa: BLE001 - it is raised by all who wait
+            error = failed
+        except BaseException:
+            flights.land(flight, Cancelled())
+            raise
+        flights.land(flight, error)
+        return error
+
+    def _compute(self, order: "_Order") -> None:
+        derivation = order.derivation
+        plan = self._plans.get(derivation.key)
+        size = plan.output.size if plan is not None else None
+        try:
+            with contextlib.ExitStack() as stack:
+                draft = stack.enter_context(
+                    self._results.begin(
+                        derivation.key,
+                        size=size,
+                        group=derivation.template,
+                        place=derivation.canonical,
+                    )
+                )
+                between: list[int] = []
+                stack.callback(_close_all, between)
+                between += [self._results.scratch() for _ in derivation.steps[1:]]
+                began = time.perf_counter()
+                plan, outcome = self._run(order, plan, draft, between)
+                took = time.perf_counter() - began
+                timings = {**outcome.timings, "total": took}
+                told = _provenance(order, plan, msgspec.structs.replace(outcome, timings=timings))
+                draft.commit(_record(told))
+        except ResultsFull as error:
+            raise NoResultSpace(str(error)) from error
+        self._record(told)
+
+    def _run(
+        self, order: "_Order", plan: Plan | None, draft: Draft, between: list[int]
+    ) -> tuple[Plan, Outcome]:
+        """Fill the draft, and check it against its plan."""
+        derivation = order.derivation
+        key = derivation.key
+        is_alone = len(derivation.steps) == 1
+        call = self._call("run", derivation.steps, order.who, derivation.source)
+        outcome = self._asking.ask(
+            key,
+            msgspec.structs.replace(
+                call, seconds=order.seconds, is_planned=plan is not None and is_alone
+            ),
+            order.open_source,
+            version=derivation.source_version,
+            draft=draft,
+            between=between,
+            is_wanted=lambda: self._interest.is_wanted(key),
+            progress=lambda progress: self._interest.tell(key, progress),
+        )
+        plan = outcome.plan or plan
+        assert plan is not None
+        if draft.size != outcome.size or plan.output.size not in (None, draft.size):
+            raise Crashed(f"{draft.size} bytes were written where {plan.output.size} were planned")
+        if is_alone:
+            self._plans.put(key, plan)
+        return plan, outcome
+
+    def _look(self, key: str) -> Result | None:
+        file = self._results.get(key)
+        if file is None:
+            return None
+        with file:
+            record = file.record
+        return Result(
+            key=key,
+            size=record.size,
+            sha256=record.sha256,
+            media_type=record.media_type,
+            made_at_ns=record.made_at_ns,
+            provenance=str(record.about.get("id", "")),
+            timings=record.timings,
+        )
+
+    def _call(self, kind: Any, steps: Sequence[Step], who: str, identity: str) -> Call:  # noqa: ANN401 - a Kind
+        return Call(
+            kind=kind,
+            steps=steps,
+            limits=self.limits,
+            seconds=self.limits.seconds,
+            who=who,
+            identity=identity,
+        )
+
+    def _ask(self, key: str, call: Call, open_source: OpenSource, version: str) -> Outcome:
+        return self._asking.ask(key, call, open_source, version=version)
+
+
+class _Order(NamedTuple):
+    """One file to make, for whom, in which time."""
+
+    derivation: Derivation
+    open_source: OpenSource
+    who: str
+    seconds: float
+
+
+def _provenance(order: _Order, plan: Plan, outcome: Outcome) -> Provenance:
+    derivation = order.derivation
+    made_at_ns = time.time_ns()
+    return Provenance(
+        id=f"{made_at_ns:016x}{secrets.token_hex(8)}",
+        key=derivation.key,
+        template=derivation.template,
+        template_digest=derivation.template_digest,
+        canonical=_shown(derivation.canonical),
+        source=_shown(derivation.source),
+        source_version=derivation.source_version,
+        steps=tuple(
+            ProvenanceStep(step.processor, step.version, _plain(step)) for step in derivation.steps
+        ),
+        media_type=plan.output.media_type,
+        size=outcome.size,
+        sha256=outcome.sha256,
+        who=order.who,
+        made_at_ns=made_at_ns,
+        timings=outcome.timings,
+    )
+
+
+def _record(told: Provenance) -> ResultRecord:
+    return ResultRecord(
+        key=told.key,
+        size=told.size,
+        sha256=told.sha256,
+        media_type=told.media_type,
+        made_at_ns=told.made_at_ns,
+        timings=told.timings,
+        about=msgspec.to_builtins(told),
+    )
+
+
+def _shown(path: str) -> str:
+    """Return a path as text that can be told: a name on disk may be no valid Unicode."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _plain(step: Step) -> Mapping[str, Any]:
+    plain = msgspec.to_builtins(step.params, enc_hook=str, str_keys=True)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _media(step: Step) -> str:
+    """Return the media type of a format that only computing will tell for sure."""
+    return mimetypes.guess_type(f"x.{step.params.format}")[0] or "application/octet-stream"
+
+
+def _close_all(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,6 @@
+"""TIFF: any window of any layer, at the price of the bytes that it covers.
+
+`file` is what others use: TiffFile. It stands on `peek` (small reads here and there), `ifd` (one
+directory of tags), `geometry` (what a page looks like), `index` (where each page is), `plan` (which
+bytes a window needs), `codecs` (one segment decoded) and `reader` (bytes to pixels).
+"""

@@ -1,0 +1,95 @@
+"""TiffFile gives the pixels that were written, however they are laid out."""
+
+import itertools
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from processors.base import Source
+from processors.errors import OutOfRange
+from processors.testing import BytesSource, CountingSource, FileSource, PlainContext
+from processors.tiff.file import TiffFile
+from processors.values import Grid
+
+PAGES, HEIGHT, WIDTH = 2, 150, 170
+WINDOWS = [
+    (Grid(0, WIDTH, 0, HEIGHT), 1),
+    (Grid(13, 100, 20, 140), 1),
+    (Grid(13, 160, 20, 140), 3),
+    (Grid(5, 170, 2, 150), 70),
+    (Grid(169, 170, 149, 150), 1),
+]
+CODECS = [None, "zlib", "lzw", "zstd", "packbits", "lzma"]
+LAYOUTS: list[tuple[Any, ...]] = [
+    case
+    for case in itertools.product(
+        ["u1", "i2", "u4", "i8", "f2", "f4", "f8"],
+        CODECS,
+        [1, 2, 3],
+        [None, (64, 48)],
+        [1, 3],
+        ["contig", "separate"],
+        "<>",
+        [False, True],
+    )
+    if not (case[4] == 1 and case[5] == "separate")
+    and not (case[2] != 1 and (case[1] in {None, "packbits"} or case[0] == "i8"))
+    and not (case[2] == 2 and case[0][0] == "f")
+    and not (case[2] == 3 and case[0][0] != "f")
+]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_layout_reads_back(tmp_path: Path, codec: str | None) -> None:
+    chosen = random.Random(7).sample([case for case in LAYOUTS if case[1] == codec], 40)
+    for dtype, _, predictor, tile, samples, planar, order, is_big in chosen:
+        noise = np.random.default_rng(1).random((PAGES, HEIGHT, WIDTH, samples))
+        pixels = (noise.cumsum(axis=1) * 3).astype(dtype)
+        stored = np.moveaxis(pixels, -1, 1) if planar == "separate" else pixels
+        path = tmp_path / "a.tif"
+        with tifffile.TiffWriter(path, byteorder=order, bigtiff=is_big) as writer:
+            for page in stored[..., 0] if samples == 1 else stored:
+                writer.write(
+                    np.ascontiguousarray(page),
+                    compression=codec,
+                    predictor=predictor if predictor > 1 else None,
+                    tile=tile,
+                    rowsperstrip=None if tile else 11,
+                    contiguous=False,
+                    photometric="rgb" if samples == 3 else "minisblack",
+                    planarconfig=planar if samples == 3 else None,
+                )
+        expected = pixels[..., 0] if samples == 1 else pixels
+        with FileSource(path) as near:
+            far = CountingSource(BytesSource(path.read_bytes()))
+            sources: list[Source] = [near, far]
+            for source in sources:
+                file = TiffFile.open(source, PlainContext())
+                assert file.layers == PAGES
+                for grid, stride in WINDOWS:
+                    read = file.read(1, 0, grid, stride=stride)
+                    rows = slice(grid.y0, grid.y1, stride)
+                    wanted = expected[1][rows, grid.x0 : grid.x1 : stride]
+                    assert read.dtype == wanted.dtype
+                    np.testing.assert_array_equal(read, wanted)
+
+
+@pytest.mark.parametrize(
+    "grid", [Grid(0, 171, 0, 10), Grid(5, 5, 0, 10), Grid(-1, 5, 0, 10), Grid(0, 10, 8, 4)]
+)
+def test_a_grid_outside_of_the_layer_is_refused(tmp_path: Path, grid: Grid) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((HEIGHT, WIDTH), np.uint8))
+    with FileSource(path) as source:
+        file = TiffFile.open(source, PlainContext())
+        with pytest.raises(OutOfRange) as refused:
+            file.read(0, 0, grid)
+        assert refused.value.asked == f"grid {grid}"
+        assert refused.value.example == f"grid=0-{WIDTH}-0-{HEIGHT}"
+        for layer in (-1, 1, 10**9):
+            with pytest.raises(OutOfRange):
+                file.read(layer, 0, Grid(0, 1, 0, 1))

@@ -1,0 +1,107 @@
+"""Processing: what makes derived files, put together from the configuration."""
+
+import contextlib
+import logging
+from collections.abc import Callable
+
+from cache.budget import Limits as Room
+from cache.memo import MemoKeeper
+from cache.results import Results
+from processors.catalogue import Catalogue
+from processors.maker import Maker
+from processors.pool import Pool, PoolSettings
+from processors.provenance import Provenance
+from vfs.config import Config
+from vfs.template_config import ProcessingConfig
+from vfs.toml_file import ConfigError
+from vfs.tree.derived import DerivedProvider
+from vfs.tree.mounts import Mount, MountTable, Replica
+from vfs.tree.steps import Steps
+
+_log = logging.getLogger(__name__)
+
+FIND = "processors.registry:find"
+_MEMO_PART = 10
+"""The memo may take this part of what results may."""
+_DAY_SECONDS = 86_400
+
+Record = Callable[[Provenance], None]
+
+
+class Processing:
+    """The maker of a gateway with its workers and its results. All attributes are fixed.
+
+    Nothing is started before the first file is made.
+    """
+
+    def __init__(self, config: Config, record: Record | None = None) -> None:
+        settings = config.processing
+        assert settings is not None
+        self.settings = settings
+        folder = config.server.cache_dir
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"server.cache_dir '{folder}' cannot be used, and derived files need it:"
+                f" {error.strerror}; make it writable or name another"
+            ) from error
+        age = config.cache.max_age_days
+        room = Room(
+            max_bytes=settings.size_bytes,
+            max_age_seconds=None if age is None else age * _DAY_SECONDS,
+            free_bytes=config.cache.free_bytes,
+        )
+        self._results = Results(folder, room)
+        self._memo = MemoKeeper(folder, _part_of(room))
+        self.maker = Maker(
+            self._results,
+            Pool(_pool(settings, config)),
+            limits=settings.limits,
+            record=record or _log_it,
+        )
+
+    def mount(self, config: Config, sources: MountTable) -> Mount:
+        """Return the mount that serves the templates of `config`, from files of `sources`."""
+        settings = self.settings
+        provider = DerivedProvider(
+            Catalogue(config.templates),
+            self.maker,
+            Steps(sources),
+            mount=settings.prefix,
+            limits=settings.limits,
+        )
+        # Its sources have breakers of their own, and computing may take its time.
+        return Mount(settings.prefix, [Replica(provider, is_guarded=True)])
+
+    def close(self) -> None:
+        """End what is computed, and close the results."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._results.close)
+            stack.callback(self._memo.close)
+            stack.callback(self.maker.close)
+
+
+def _pool(settings: ProcessingConfig, config: Config) -> PoolSettings:
+    run = {step.name for template in config.templates.values() for step in template.chain}
+    return PoolSettings(
+        find=FIND,
+        preload=tuple(sorted(run)),
+        workers=settings.workers,
+        queue=settings.queue,
+        per_user=settings.per_user,
+        memo=config.server.cache_dir,
+        memory_bytes=settings.limits.memory_bytes,
+    )
+
+
+def _part_of(room: Room) -> Room:
+    return Room(
+        max_bytes=room.max_bytes // _MEMO_PART,
+        max_age_seconds=room.max_age_seconds,
+        free_bytes=room.free_bytes,
+    )
+
+
+def _log_it(provenance: Provenance) -> None:
+    _log.info("derived %s for %s: %d bytes", provenance.canonical, provenance.who, provenance.size)

@@ -1,0 +1,114 @@
+"""ComputedPlace: one path of a computed mount, for one set of rights.
+
+The one place where the rights on what a computed file is made from are checked. They are asked
+whether or not the file is made already, and before any store is asked.
+"""
+
+from collections.abc import Iterator
+from typing import Self
+
+import msgspec
+
+from providers.base import Entry, Reader
+from providers.errors import Denied, NotFound
+from vfs.auth.caller import Caller
+from vfs.auth.right import Right
+from vfs.auth.rights import Rights
+from vfs.tree import paths
+from vfs.tree.computed import NO_SOURCE, ComputedProvider, Touch
+from vfs.tree.handles import TreeReader
+from vfs.tree.mounts import MountTable, Replica
+
+
+class ComputedPlace:
+    """Does the tree's operations at one path of a computed mount. All attributes are fixed."""
+
+    def __init__(
+        self, rights: Rights, replica: Replica, provider: ComputedProvider, path: str, below: str
+    ) -> None:
+        self._rights = rights
+        self._replica = replica
+        self._provider = provider
+        self._path = path
+        self._below = below
+
+    @classmethod
+    def find(cls, table: MountTable, rights: Rights, path: str) -> Self | None:
+        """Return the place of `path`, None where nothing is computed."""
+        if not table.computes:
+            return None
+        mount, below = table.find(path)
+        if mount is None or not isinstance(mount.primary.provider, ComputedProvider):
+            return None
+        return cls(rights, mount.primary, mount.primary.provider, path, below)
+
+    def admit(self, caller: Caller) -> None:
+        """Raise NotFound or Denied unless `caller` may use what the path is made from."""
+        for touch in self._replica.call(self._path, self._provider.touches, self._below):
+            if not self._allows(caller, touch):
+                raise self._refusal(caller, touch)
+
+    def is_folder(self) -> bool:
+        """Tell whether it is a folder."""
+        return self._replica.call(self._path, self._provider.known, self._below).is_folder
+
+    def stat(self, caller: Caller, right: Right | None) -> Entry:
+        """Return the entry; who wants to remove it learns no size."""
+        self.admit(caller)
+        if right is not None and right is not Right.READ:
+            entry = self._replica.call(self._path, self._provider.known, self._below)
+        else:
+            entry = self._replica.call(
+                self._path, self._provider.stat_for, self._below, _who(caller)
+            )
+        return msgspec.structs.replace(entry, name=paths.basename(self._path))
+
+    def scandir(self, caller: Caller) -> Iterator[Entry]:
+        """Yield the members that come from what `caller` may see."""
+        self.admit(caller)
+
+        def sees(path: str) -> bool:
+            return self._allows(caller, Touch(path, is_read=False))
+
+        members = self._replica.call(self._path, self._provider.members_for, self._below, sees)
+        return iter(members)
+
+    def open(self, caller: Caller) -> Reader:
+        """Return a reader of the file, made if need be."""
+        self.admit(caller)
+        reader = self._replica.hand_out(
+            self._path, self._provider.open_for, self._below, _who(caller)
+        )
+        return TreeReader(reader, self._replica, self._path)
+
+    def refresh(self, caller: Caller, *, remake: bool) -> None:
+        """Ask the stores anew; with `remake`, make the file once more."""
+        self.admit(caller)
+        self._replica.call(
+            self._path, self._provider.renew, self._below, _who(caller), remake=remake
+        )
+
+    def remove(self, caller: Caller) -> None:
+        """Forget the file, or all beneath."""
+        self.admit(caller)
+        self._replica.call(self._path, self._provider.purge, self._below)
+
+    def _allows(self, caller: Caller, touch: Touch) -> bool:
+        rights = self._rights
+        if touch.is_read:
+            return rights.allows(caller, touch.path, Right.READ)
+        return rights.allows_any(
+            caller, touch.path, Right.LIST, Right.READ
+        ) or rights.leads_somewhere(caller, touch.path)
+
+    def _refusal(self, caller: Caller, touch: Touch) -> NotFound | Denied:
+        """Return what hides whether the source exists, unless the caller may list it anyway."""
+        if caller.name is None:
+            return Denied(self._path, detail="no rule lets a caller without a login see its source")
+        if self._rights.allows(caller, touch.path, Right.LIST):
+            return Denied(self._path, detail=f"it needs the right 'read' at {touch.path}")
+        return NotFound(self._path, detail=NO_SOURCE)
+
+
+def _who(caller: Caller) -> str:
+    return caller.name or ""

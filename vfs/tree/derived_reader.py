@@ -1,0 +1,65 @@
+"""Readers of derived files and of their documents."""
+
+from collections.abc import Callable
+
+from cache.result_file import ResultFile
+from providers.base import Entry, Reader
+
+Remarks = dict[str, str]
+
+
+class DerivedReader(Reader):
+    """Reads one derived file, which is made when its bytes are first wanted.
+
+    `make` returns the file and what is remarked of it, unless `file` is there. For one thread until
+    `prepare` has returned; then everything is fixed but the file, which `close` closes.
+    """
+
+    def __init__(
+        self,
+        entry: Entry,
+        remarks: Remarks,
+        make: Callable[[], tuple[ResultFile, Remarks]],
+        file: ResultFile | None = None,
+    ) -> None:
+        self.entry = entry
+        self.remarks = remarks
+        self._make = make
+        self._file = file
+
+    def prepare(self) -> None:
+        """Make the file, if it is not there."""
+        self._made()
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`."""
+        return self._made().read_at(offset, size)
+
+    def fileno(self) -> int | None:
+        """Return the descriptor of the result."""
+        return self._made().fileno()
+
+    def close(self) -> None:
+        """Give the result back."""
+        if self._file is not None:
+            self._file.close()
+
+    def _made(self) -> ResultFile:
+        if self._file is None:
+            self._file, self.remarks = self._make()
+        return self._file
+
+
+class TextReader(Reader):
+    """Reads a document that is held in memory. Everything is fixed."""
+
+    def __init__(self, entry: Entry, text: bytes) -> None:
+        self.entry = entry
+        self._text = text
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`."""
+        return self._text[offset : offset + size]
+
+    def close(self) -> None:
+        """Give nothing back."""

@@ -1,0 +1,250 @@
+"""Results: derived files, and the documents about them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from cache.result_file import ResultFile
+from processors.base import Limits, Params, Plan
+from processors.derivation import Derivation, Step
+from processors.errors import (
+    Busy,
+    Cancelled,
+    Crashed,
+    NoResultSpace,
+    OverTime,
+    ProcessingError,
+    SourceChanged,
+)
+from processors.maker import Maker, Result
+from processors.template import Template
+from providers.base import Entry, Kind
+from providers.errors import NotFound
+from vfs.tree import derived_documents as documents
+from vfs.tree import paths
+from vfs.tree.derived_levels import Levels
+from vfs.tree.derived_path import DerivedPath
+from vfs.tree.derived_reader import DerivedReader, Remarks
+from vfs.tree.derived_source import Origin, origin_of
+from vfs.tree.steps import Steps
+
+_TRIES = 3
+"""A result that is evicted before it is opened is made again, so often."""
+
+
+class DerivedResults:
+    """Names derived files exactly and has them made. All attributes are fixed."""
+
+    def __init__(
+        self, maker: Maker, steps: Steps, levels: Levels, *, mount: str, limits: Limits
+    ) -> None:
+        self._maker = maker
+        self._steps = steps
+        self._levels = levels
+        self._mount = mount
+        self._limits = limits
+
+    def derivation(self, found: DerivedPath) -> tuple[Derivation, Origin]:
+        """Return what names the result of a path, and its source as it is now."""
+        template = found.whole
+        source = found.source
+        assert source is not None
+        with explained(found):
+            steps = template.steps(found.bound)
+        origin = self._origin(template, source)
+        derivation = Derivation(
+            template=template.name,
+            template_digest=template.digest,
+            canonical=found.canonical,
+            source=source,
+            source_version=origin.version,
+            steps=steps,
+        )
+        return derivation, origin
+
+    def open(
+        self,
+        found: DerivedPath,
+        name: str,
+        who: str,
+        refusing: Callable[[], AbstractContextManager[None]],
+    ) -> DerivedReader:
+        """Return a reader called `name`. The file is made later, if its size is known before.
+
+        `refusing` stands around what is done later, for its errors.
+        """
+        derivation, origin = self.derivation(found)
+
+        def make() -> tuple[ResultFile, Remarks]:
+            with refusing():
+                return self._make(found, derivation, origin, who)
+
+        made = self._maker.cached(derivation)
+        if made is not None:
+            size, media_type = made.size, made.media_type
+        else:
+            with explained(found):
+                output = self._maker.plan(derivation, origin.open, who=who).output
+            if output.size is None:
+                file, remarks = make()
+                entry = _entry(name, derivation, origin, file.record.size, file.record.media_type)
+                return DerivedReader(entry, remarks, make, file)
+            size, media_type = output.size, output.media_type
+        entry = _entry(name, derivation, origin, size, media_type)
+        return DerivedReader(entry, self._remarks(derivation), make)
+
+    def listed(self, found: DerivedPath) -> Entry | None:
+        """Return the entry of a result that is there already."""
+        derivation, origin = self.derivation(found)
+        made = self._maker.cached(derivation)
+        if made is None:
+            return None
+        name = paths.basename(f"/{derivation.canonical}")
+        return _entry(name, derivation, origin, made.size, made.media_type)
+
+    def remake(self, found: DerivedPath, who: str) -> Result:
+        """Make a result once more."""
+        derivation, origin = self.derivation(found)
+        with explained(found):
+            return self._maker.make(derivation, origin.open, who=who, fresh=True)
+
+    def made(self, found: DerivedPath, who: str) -> tuple[Derivation, Result]:
+        """Return a result, made if it is not there."""
+        derivation, origin = self.derivation(found)
+        with explained(found):
+            return derivation, self._maker.make(derivation, origin.open, who=who)
+
+    def purge(self, found: DerivedPath) -> None:
+        """Forget a result."""
+        self._maker.purge(self.derivation(found)[0])
+
+    def asked(
+        self, template: Template, who: str, name: str, source: str
+    ) -> Sequence[object] | None:
+        """Return which values a parameter can have for a source, None if any."""
+        field = template.fields.get(name)
+        if field is None or field.step:
+            return None
+        origin = self._origin(template, source)
+        return self._maker.values(
+            _first(template), name, origin.open, source=source, version=origin.version, who=who
+        )
+
+    def document(self, found: DerivedPath, name: str, who: str) -> tuple[bytes, int]:
+        """Return a document called `name` about a result, and when it was changed."""
+        derivation, origin = self.derivation(found)
+        match found.document:
+            case ".cost.json":
+                text = documents.dumped(self._cost(found, derivation, origin, who))
+            case ".prov.json":
+                provenance = self._maker.provenance(derivation)
+                if provenance is None:
+                    raise NotFound(detail="it has not been made yet; read it first")
+                text = documents.provenance_of(provenance)
+            case _:
+                with explained(found):
+                    result = self._maker.make(derivation, origin.open, who=who)
+                text = f"{result.sha256}  {name.removesuffix('.sha256')}\n".encode()
+        return text, origin.mtime_ns
+
+    def info(self, found: DerivedPath, who: str) -> tuple[bytes, int]:
+        """Return what is worth knowing at a level, and when that was changed."""
+        template = found.whole
+        told = documents.info_of(template, found.bound, self._limits)
+        source = found.source
+        if source is None:
+            entry = self._levels.entry(template, found.bound)
+            return documents.dumped(told), entry.mtime_ns
+        origin = self._origin(template, source)
+        with explained(found):
+            told["content"] = self._maker.info(
+                _first(template), origin.open, source=source, version=origin.version, who=who
+            )
+        told["source"] = origin.about
+        return documents.dumped(told), origin.mtime_ns
+
+    def _cost(
+        self, found: DerivedPath, derivation: Derivation, origin: Origin, who: str
+    ) -> Mapping[str, object]:
+        made = self._maker.cached(derivation)
+        plan: Plan | ProcessingError
+        try:
+            with explained(found):
+                plan = self._maker.plan(derivation, origin.open, who=who)
+        except ProcessingError as error:
+            plan = error
+        return documents.cost_of(
+            derivation.canonical,
+            plan,
+            cached_bytes=None if made is None else made.size,
+            source=origin.about,
+        )
+
+    def _make(
+        self, found: DerivedPath, derivation: Derivation, origin: Origin, who: str
+    ) -> tuple[ResultFile, Remarks]:
+        """Return the file of a result, made if it is not there, and what is remarked of it."""
+        for _ in range(_TRIES):
+            remarks = self._remarks(derivation)
+            result = self._maker.cached(derivation)
+            remarks["cache"] = "hit"
+            if result is None:
+                waits = self._maker.progress(derivation) is not None
+                remarks["cache"] = "wait" if waits else "miss"
+                with explained(found):
+                    result = self._maker.make(derivation, origin.open, who=who)
+                remarks["timing"] = _timing(result)
+            try:
+                file = self._maker.open(result)
+            except FileNotFoundError:
+                continue  # it was evicted at this moment
+            remarks["provenance"] = result.provenance
+            return file, remarks
+        raise NoResultSpace("it is evicted as soon as it is made", limit="cache.size")
+
+    def _remarks(self, derivation: Derivation) -> Remarks:
+        return {"canonical": paths.join(self._mount, derivation.canonical)}
+
+    def _origin(self, template: Template, source: str) -> Origin:
+        entry = self._levels.source(template, source)
+        return origin_of(
+            self._steps, entry, source, limit=self._limits.members, without=self._mount
+        )
+
+
+_PASSING = (Busy, Cancelled, Crashed, NoResultSpace, OverTime, SourceChanged)
+"""Of these no other path is a way out."""
+
+
+@contextmanager
+def explained(found: DerivedPath) -> Iterator[None]:
+    """Make a whole path of what a processor gives as a corrected example.
+
+    The error is another one then: many who wait may be raised the same.
+    """
+    try:
+        yield
+    except ProcessingError as error:
+        template = found.whole
+        example = template.corrected(found.bound, error)
+        if not example and not isinstance(error, _PASSING):
+            example = f"{template.name}/.help.txt"
+        raise type(error)(
+            error.detail, asked=error.asked, limit=error.limit, example=example
+        ) from error
+
+
+def _entry(name: str, derivation: Derivation, origin: Origin, size: int, media_type: str) -> Entry:
+    return Entry(name, Kind.FILE, size, origin.mtime_ns, derivation.key, media_type)
+
+
+def _first(template: Template) -> tuple[Step, ...]:
+    """Return the first step without parameters, for questions about a source."""
+    processor = template.chain[0]
+    return (Step(processor.name, processor.version, Params()),)
+
+
+def _timing(result: Result) -> str:
+    """Return the phases as Server-Timing has them, in milliseconds."""
+    return ", ".join(
+        f"{name};dur={seconds * 1000:.2f}" for name, seconds in sorted(result.timings.items())
+    )

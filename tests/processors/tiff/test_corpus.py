@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio  # type: ignore[import-untyped]
+import rasterio
 import tifffile
 from PIL import Image
-from rasterio.windows import Window  # type: ignore[import-untyped]
+from rasterio.windows import Window
 
 from processors.base import Source
 from processors.testing import BytesSource, CountingSource, FileSource, PlainContext

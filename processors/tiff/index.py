@@ -69,6 +69,7 @@ class PageIndex:
         self._layers: list[int] = []
         self._subs: dict[int, bytes] = {}
         self._mould: Mould | None = None
+        self._last: tuple[Ifd, int] | None = None
         self._form_bytes = 0
         self._saved_pages = 0
         self._ifds: set[int] | None = None
@@ -175,6 +176,9 @@ class PageIndex:
 
     def _read(self, offset: int) -> tuple[Row, int]:
         """Return the row of the page at `offset`, and where the next page is."""
+        if self._last is not None:
+            self._mould = Mould(self._peek, self.head, *self._last)
+            self._last = None
         if self._mould is not None:
             places = self._mould.places(self._peek, offset)
             if places is not None:
@@ -183,7 +187,7 @@ class PageIndex:
         ifd = read_ifd(self._peek, self.head, offset, self._limits)
         row = self._made(offset, ifd)
         is_sound = isinstance(self._forms[row.form], Geometry) and not row.subs
-        self._mould = Mould(self._peek, self.head, ifd, row.form) if is_sound else None
+        self._mould, self._last = None, (ifd, row.form) if is_sound else None
         return row, ifd.next
 
     def _look_ahead(self, offset: int, until: int) -> None:
@@ -225,7 +229,7 @@ class PageIndex:
                 raise TooLarge("its pages are of too many forms", limit=f"{_MOST_FORM_BYTES} bytes")
             form: Geometry | Fault
             try:
-                form = geometry(self._peek, self.head, ifd, self._limits)
+                form = geometry(self.head, ifd, tags)
             except ProcessingError as e:
                 form = Fault(type(e).__name__, e.detail)
             number = self._known[key] = self._numbered(form)

@@ -59,7 +59,7 @@ class PageIndex:
     its SubIFDs, are its levels. Pages of equal form share one Geometry. For one thread.
     """
 
-    def __init__(self, peek: Peek, context: Context) -> None:
+    def __init__(self, peek: Peek, context: Context, *, is_remembered: bool = True) -> None:
         self._peek = peek
         self._context = context
         self._limits = context.limits
@@ -73,7 +73,8 @@ class PageIndex:
         self._form_bytes = 0
         self._saved_pages = 0
         self._ifds: set[int] | None = None
-        if not self._load():
+        self._is_remembered = is_remembered
+        if not (is_remembered and self._load()):
             self.head = head(peek)
             self._next = self.head.first
 
@@ -293,6 +294,8 @@ class PageIndex:
         return True
 
     def _save(self) -> None:
+        if not self._is_remembered:
+            return
         saved = _Saved(self.head.order, self.head.is_big, self._next, self._forms, self._subs)
         packed = msgspec.msgpack.encode(saved)
         value = len(packed).to_bytes(8, "little") + packed + bytes(self._rows)

@@ -59,6 +59,8 @@ class ReadPlan(NamedTuple):
     segments: list[Segment]
     stored_bytes: int
     decoded_bytes: int
+    layer: int = 0
+    level: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:

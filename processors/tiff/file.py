@@ -41,6 +41,11 @@ class TiffFile:
         """How many layers there are. The whole chain of pages is walked for it, once."""
         return self._index.layers
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole chain of pages is known already."""
+        return self._index.is_whole
+
     def levels(self, layer: int) -> int:
         """Return how many levels a layer has; 1 when it is no pyramid."""
         return len(self._pages(layer))

@@ -1,6 +1,7 @@
 """ReadPlan: which bytes of a file a window needs, all limits checked before any is decoded."""
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -306,12 +307,11 @@ def batches(read: ReadPlan, *, is_far: bool) -> Iterator[Batch]:
 def _batch(segments: list[Segment], *, is_far: bool) -> Batch:
     stored = [(s.offset, s.size) for s in segments if s.size]
     spans = merged(stored, FAR_GAP if is_far else NEAR_GAP, _WASTE if is_far else None)
-    starts = np.array([start for start, _ in spans], np.int64)
-    numbers = (np.searchsorted(starts, [s.offset for s in segments], side="right") - 1).tolist()
-    places = [
-        (number, s.offset - spans[number][0]) if s.size else (-1, 0)
-        for number, s in zip(numbers, segments, strict=True)
-    ]
+    starts = [start for start, _ in spans]
+    places = []
+    for segment in segments:
+        number = bisect_right(starts, segment.offset) - 1 if segment.size else -1
+        places.append((number, segment.offset - starts[number] if number >= 0 else 0))
     return Batch(segments, spans, places)
 
 
@@ -325,20 +325,31 @@ def merged(
     """
     if not spans:
         return []
+    if waste is None:
+        return _bridged(sorted(spans), gap)
     sorted_spans = np.array(sorted(set(spans)), np.int64)
     starts, ends = sorted_spans[:, 0], sorted_spans.sum(axis=1)
     reach = np.maximum.accumulate(ends)
     gaps = starts[1:] - reach[:-1]
     joined = gaps <= 0
-    if waste is None:
-        joined |= gaps <= gap
-    else:
-        between = np.maximum(gaps, 0)
-        needed = int(reach[-1] - starts[0] - between.sum())
-        order = np.argsort(between, kind="stable")
-        sums = np.cumsum(between[order])
-        fits = order[(sums <= needed * waste) & (between[order] <= gap)]
-        joined[fits] = True
+    between = np.maximum(gaps, 0)
+    needed = int(reach[-1] - starts[0] - between.sum())
+    order = np.argsort(between, kind="stable")
+    sums = np.cumsum(between[order])
+    joined[order[(sums <= needed * waste) & (between[order] <= gap)]] = True
     first = np.concatenate(([True], ~joined))
     last = np.concatenate((~joined, [True]))
     return list(zip(starts[first].tolist(), (reach[last] - starts[first]).tolist(), strict=True))
+
+
+def _bridged(spans: list[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    """Return ranges over all gaps of at most `gap`."""
+    found = []
+    start, end = spans[0][0], sum(spans[0])
+    for offset, length in spans:
+        if offset - end > gap:
+            found.append((start, end - start))
+            start = offset
+        end = max(end, offset + length)
+    found.append((start, end - start))
+    return found

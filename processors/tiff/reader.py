@@ -1,8 +1,6 @@
 """Reader: the bytes of a plan become the pixels of its window."""
 
-import os
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 
 import numpy as np
 
@@ -10,35 +8,12 @@ from processors.base import Context
 from processors.errors import Malformed
 from processors.tiff.codecs import decode
 from processors.tiff.geometry import Geometry
+from processors.tiff.kept import KEPT, Key
 from processors.tiff.peek import Peek
 from processors.tiff.plan import Batch, ReadPlan, Segment, batches
+from processors.tiff.threads import POOL
 
-_MOST_THREADS = 4
 _SMALL_BYTES = 256 << 10
-
-
-class Pool:
-    """Lends threads that help to decode; they are made at the first use in each process.
-
-    `size` counts the caller too. `_lock` guards the rest.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._threads: ThreadPoolExecutor | None = None
-        self._process = 0
-        self.size = min(_MOST_THREADS, os.cpu_count() or 1)
-
-    def threads(self) -> ThreadPoolExecutor:
-        """Return the threads of this process."""
-        with self._lock:
-            if self._threads is None or self._process != os.getpid():
-                self._threads = ThreadPoolExecutor(max(1, self.size - 1), "tiff-decode")
-                self._process = os.getpid()
-            return self._threads
-
-
-_POOL = Pool()
 
 
 def read(peek: Peek, read: ReadPlan, context: Context) -> np.ndarray:
@@ -46,7 +21,10 @@ def read(peek: Peek, read: ReadPlan, context: Context) -> np.ndarray:
     form = read.page.form
     out = np.empty(read.shape, np.dtype(form.dtype))
     straight = _is_straight(read)
-    for batch in batches(read, is_far=peek.is_far):
+    identity = "" if read.is_direct else getattr(peek.source, "identity", "")
+    keeper = _Keeper(identity, peek, read)
+    rest = _copy_kept(keeper, out) if identity else read
+    for batch in batches(rest, is_far=peek.is_far):
         context.check()
         if straight:
             with context.phase("read"):
@@ -55,10 +33,41 @@ def read(peek: Peek, read: ReadPlan, context: Context) -> np.ndarray:
         with context.phase("read"):
             pieces = peek.load(batch.spans)
         with context.phase("decode"):
-            _place(batch, pieces, read, out, context)
+            _place(batch, pieces, keeper, out, context)
     if straight and not np.dtype(form.dtype).newbyteorder(form.order).isnative:
         out.byteswap(inplace=True)
     return out
+
+
+def _copy_kept(keeper: "_Keeper", out: np.ndarray) -> ReadPlan:
+    """Copy what was decoded for another window; return what is left to be read."""
+    read, rest = keeper.read, []
+    for segment in read.segments:
+        found = KEPT.get(keeper.key(segment)) if segment.size else None
+        if found is None:
+            rest.append(segment)
+        else:
+            _copy(found, segment, read, out)
+    return read._replace(segments=rest)
+
+
+class _Keeper:
+    """Keeps segments of one page for others; of a source without a name it keeps none."""
+
+    def __init__(self, identity: str, peek: Peek, read: ReadPlan) -> None:
+        self.read = read
+        self._identity = identity
+        self._version = peek.source.version
+        self._page = read.page.row.ifd
+
+    def key(self, segment: Segment) -> Key:
+        """Return what a segment is kept by."""
+        return Key(self._identity, self._version, self._page, segment.offset, segment.rows)
+
+    def keep(self, segment: Segment, pixels: np.ndarray) -> None:
+        """Keep a segment that was decoded."""
+        if self._identity:
+            KEPT.put(self.key(segment), pixels)
 
 
 def _is_straight(read: ReadPlan) -> bool:
@@ -90,9 +99,10 @@ def _read_straight(peek: Peek, batch: Batch, read: ReadPlan, out: np.ndarray) ->
 
 
 def _place(
-    batch: Batch, pieces: list[memoryview], read: ReadPlan, out: np.ndarray, context: Context
+    batch: Batch, pieces: list[memoryview], keeper: _Keeper, out: np.ndarray, context: Context
 ) -> None:
     """Decode the segments of a batch into the window, in this thread and in some that help."""
+    read = keeper.read
     form = read.page.form
     count = len(batch.segments)
     numbers = iter(range(count))
@@ -107,13 +117,15 @@ def _place(
                 direct = read.is_direct
                 found = _plain(data, segment, form) if direct else decode(data, form, segment.rows)
                 _copy(found, segment, read, out)
+                if not direct:
+                    keeper.keep(segment, found)
             if not is_helper:
                 context.check()
 
     helpers: list[Future[None]] = []
     if not read.is_direct and count > 1 and count * form.segment_bytes >= _SMALL_BYTES:
-        helping = min(count, _POOL.size) - 1
-        helpers = [_POOL.threads().submit(drain, is_helper=True) for _ in range(helping)]
+        helping = min(count, POOL.size) - 1
+        helpers = [POOL.threads().submit(drain, is_helper=True) for _ in range(helping)]
     try:
         drain(is_helper=False)
     finally:
@@ -132,6 +144,10 @@ def _plain(data: memoryview, segment: Segment, form: Geometry) -> np.ndarray:
 
 def _reach(origin: int, length: int, start: int, stop: int, stride: int) -> tuple[slice, slice]:
     """Return which samples of a segment go where in the window, in one direction."""
+    if stride == 1:
+        source, end = max(0, start - origin), min(length, stop - origin)
+        first = max(0, origin - start)
+        return slice(source, end), slice(first, first + end - source)
     first = max(0, -(-(origin - start) // stride))
     source = start + first * stride - origin
     end = min(origin + length, stop) - origin

@@ -131,7 +131,7 @@ class App:
     def bind(
         self, listener: socket.socket | None = None, *, tells: bool = True, walks: bool = True
     ) -> None:
-        """Take the port, or a socket that listens already.
+        """Take the port, or a socket that has it.
 
         `tells` says that this is the start of the gateway, not of one more process of it; `walks`
         that dead writers may have left something in the stores. Raises ConfigError with the cause
@@ -346,8 +346,8 @@ def in_force(old: Config, fresh: Config) -> Config:
     return msgspec.structs.replace(fresh, server=old.server, cache=old.cache)
 
 
-def listen(config: Config, count: int) -> list[socket.socket]:
-    """Return `count` sockets that listen where the configuration says; ConfigError."""
+def bound(config: Config, count: int) -> list[socket.socket]:
+    """Return `count` sockets that are bound where the configuration says; ConfigError."""
     address = config.server.listen
     try:
         return listeners(address.host, address.port, count)

@@ -17,9 +17,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from vfs.app import in_force, listen
+from vfs.app import bound, in_force
 from vfs.config import Config, load
-from vfs.http.listeners import BACKLOG
 from vfs.http.pool import ABORT_SECONDS
 from vfs.http.server import STOP_SECONDS
 from vfs.place import Place
@@ -82,8 +81,8 @@ class Supervisor:
         """Serve until the end; return the exit code. Raises ConfigError about the first start."""
         with _awake() as self._wakes:
             try:
-                listening = listen(self._config, self._count)
-                self._places = [Place(*place) for place in enumerate(listening)]
+                listeners = bound(self._config, self._count)
+                self._places = [Place(*place) for place in enumerate(listeners)]
                 # What never changes is not to be touched by a collection: all workers share it.
                 gc.collect()
                 gc.freeze()
@@ -138,8 +137,6 @@ class Supervisor:
 
     def _start(self, place: Place, *, tells: bool = False, walks: bool = False) -> None:
         place.start_at = None
-        if place.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 0:
-            place.listener.listen(BACKLOG)  # the worker before has stopped it
         ours, theirs = Pipe()
         birth = Birth(self._config, place.listener, theirs, os.getpid(), self._folder, tells, walks)
         for stream in (sys.stdout, sys.stderr):

@@ -9,7 +9,7 @@ BACKLOG = 1024
 
 
 def listeners(host: str, port: int, count: int) -> list[socket.socket]:
-    """Return `count` sockets that listen at one address; the kernel spreads clients over them.
+    """Return `count` sockets at one address; once they listen, the kernel spreads clients evenly.
 
     Raises OSError when the address is not to be had, also when another gateway listens there: the
     first socket is bound alone, and only then shares its port.
@@ -17,13 +17,11 @@ def listeners(host: str, port: int, count: int) -> list[socket.socket]:
     first = _first(host, port)
     made = [first]
     try:
-        first.listen(BACKLOG)
         first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         for _ in range(count - 1):
             made.append(_socket(first.family))
             made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             made[-1].bind(first.getsockname())
-            made[-1].listen(BACKLOG)
     except BaseException:
         for listener in made:
             listener.close()

@@ -55,7 +55,7 @@ class Server:
         return f"{self._scheme}://{host}:{self.port}"
 
     def bind(self, listener: socket.socket | None = None) -> None:
-        """Take the port, or a socket that listens, and start the threads.
+        """Take the port, or a socket that has it, and start the threads.
 
         Raises OSError when the port is not to be had.
         """

@@ -13,6 +13,7 @@ import msgspec
 from cache.errors import JournalError
 from providers import registry
 from providers.base import Provider
+from providers.linux import steady_heap
 from vfs.auth.rights import Rights
 from vfs.auth.shares import Shares
 from vfs.auth.stored_secrets import StoredSecrets
@@ -137,6 +138,7 @@ class App:
         that dead writers may have left something in the stores. Raises ConfigError with the cause
         and the way out when the port is not free.
         """
+        steady_heap()
         try:
             self.server.bind(listener)
         except OSError as error:

@@ -152,12 +152,15 @@ def _opened(file: Path | None, size: int) -> tuple[int, mmap.mmap]:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        is_new = os.fstat(descriptor).st_size == 0
         # With its blocks: a full disk would otherwise kill the process at a write.
         os.posix_fallocate(descriptor, 0, size)
         mapped = mmap.mmap(descriptor, size)
         fresh = _header()
         if mapped[: _HEADER - _KEY_BYTES] != fresh[: _HEADER - _KEY_BYTES]:
-            mapped[:size] = fresh + bytes(size - _HEADER)
+            if not is_new:  # to touch what is empty would only take memory
+                mapped[:size] = bytes(size)
+            mapped[:_HEADER] = fresh
         fcntl.flock(descriptor, fcntl.LOCK_UN)
     except BaseException:
         os.close(descriptor)

@@ -251,6 +251,8 @@ class Provider(ABC):
     options: ClassVar[type[Options]]
     remote: ClassVar[bool] = False
     """Whether the store is reached over a network, so that it is cached unless told otherwise."""
+    one_process: ClassVar[bool] = False
+    """Whether what it holds lives in the memory of one process, so that one alone can serve it."""
     capabilities: Capabilities
 
     @abstractmethod

@@ -1,10 +1,11 @@
-"""What Linux offers and Python does not: openat2, renameat2, and copies that share blocks."""
+"""What Linux offers and Python does not: openat2, renameat2, shared blocks, dying with a parent."""
 
 import ctypes
 import errno
 import fcntl
 import functools
 import os
+import signal
 import stat
 import sys
 
@@ -15,6 +16,9 @@ RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 
+_PR_SET_PDEATHSIG = 1
+# The numbers of M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+_HEAP = {-8: 2, -3: 4 << 20, -1: 8 << 20}
 _SYS_OPENAT2 = 437  # calls since Linux 5.0 have one number on x86_64, aarch64 and the others
 _RENAME_NOREPLACE = 1
 _FICLONE = 0x40049409
@@ -130,6 +134,25 @@ def rename_new_portably(source_folder: int, source: str, target_folder: int, tar
     except OSError:
         os.rmdir(target, dir_fd=target_folder)
         raise
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent, the process `parent`, is gone."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it was gone before the kernel knew
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def steady_heap() -> None:
+    """Have the C library give memory back, instead of keeping a pool for each of many threads.
+
+    It would make eight pools for each processor, and keep for good what one large block has taken,
+    as that of a password's hash. A library without these knobs has no need of them.
+    """
+    mallopt = getattr(_libc, "mallopt", None)
+    if mallopt is not None:
+        for knob, value in _HEAP.items():
+            mallopt(knob, value)
 
 
 def clone(source: int, target: int, size: int) -> None:

@@ -53,6 +53,7 @@ class MemoryProvider(Provider):
 
     name = "memory"
     options = MemoryOptions
+    one_process = True
     capabilities = Capabilities(
         create=True,
         modify=True,

@@ -1,9 +1,7 @@
 """App: the composition root, the only place that builds concrete objects."""
 
-import errno
 import ipaddress
 import logging
-import re
 import socket
 import ssl
 import tempfile
@@ -15,6 +13,7 @@ import msgspec
 from cache.errors import JournalError
 from providers import registry
 from providers.base import Provider
+from providers.linux import steady_heap
 from vfs.auth.rights import Rights
 from vfs.auth.shares import Shares
 from vfs.auth.stored_secrets import StoredSecrets
@@ -27,6 +26,7 @@ from vfs.dav.parts import Parts
 from vfs.dav.sweeper import Sweeper
 from vfs.entrance import Entrance
 from vfs.http.gate import Gate
+from vfs.http.listeners import listeners, why_not_bound
 from vfs.http.server import Server
 from vfs.http.sharing import SHARES_NAME, Sharing
 from vfs.processing import Processing
@@ -46,6 +46,7 @@ _TEMPORARY_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 UPLOADS_FOLDER = "uploads"
+SWEEP_LOCK = "sweep.lock"
 
 
 class _Store(msgspec.Struct, frozen=True):
@@ -59,11 +60,12 @@ class App:
     """One gateway: its tree and its server.
 
     `config` and `_stores` are replaced by `reload`, which one thread at a time may call, and which
-    makes `_cache` and `_processing` when something first wants them; all else is fixed. Raises
-    ConfigError when a part cannot be made as configured.
+    makes `_cache` and `_processing` when something first wants them; all else is fixed. Without a
+    file behind it the state lies in `folder`, if that is given. Raises ConfigError when a part
+    cannot be made as configured.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, folder: Path | None = None) -> None:
         self.config = config
         self._stores: dict[tuple[str, int], _Store] = {}
         self._cache: StoreCache | None = None
@@ -71,7 +73,7 @@ class App:
         self.server: Server
         server = config.server
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        folder = self._state_folder = self._make_state_folder(config)
+        folder = self._state_folder = folder or self._make_state_folder(config)
         self.state = self._open_state(config, folder)
         try:
             vault = self._vault(config, folder)
@@ -83,7 +85,7 @@ class App:
         self.tree = Tree(table, Rights(config.grants()))
         self._stores = stores
         parts = Parts(self.state, folder / UPLOADS_FOLDER)
-        self._sweeper = Sweeper(parts, self._sweep_stores)
+        self._sweeper = Sweeper(parts, folder / SWEEP_LOCK, self._sweep_stores)
         self.tree.events.follow(Follower(self.state, self.tree.exists).follow)
         try:
             self.entrance = self._enter(config, folder, vault)
@@ -129,16 +131,23 @@ class App:
         self.gate.stopping = True
         self.server.stop()
 
-    def bind(self) -> None:
-        """Take the port; raise ConfigError with the cause and the way out when it is not free."""
+    def bind(
+        self, listener: socket.socket | None = None, *, tells: bool = True, walks: bool = True
+    ) -> None:
+        """Take the port, or a socket that has it.
+
+        `tells` says that this is the start of the gateway, not of one more process of it; `walks`
+        that dead writers may have left something in the stores. Raises ConfigError with the cause
+        and the way out when the port is not free.
+        """
+        steady_heap()
         try:
-            self.server.bind()
+            self.server.bind(listener)
         except OSError as error:
-            listen = self.config.server.listen
-            raise _error(
-                self.config, ("server", "listen"), f"{listen}: {_why_not_bound(error)}"
-            ) from error
-        self._sweeper.start()
+            raise _not_bound(self.config, error) from error
+        self._sweeper.start(walks=walks)
+        if not tells:
+            return
         if not self.entrance.is_open and _is_readable_on_the_way(self.config.server):
             _log.warning(
                 "passwords and tokens travel in clear: the gateway listens on %s without TLS;"
@@ -147,8 +156,10 @@ class App:
             )
         self.entrance.note("gateway started", listen=str(self.config.server.listen))
 
-    def reload(self, config: Config) -> str:
+    def reload(self, config: Config, *, tells: bool = True) -> str:
         """Put another configuration in force and return what to tell about it.
+
+        `tells` says that the audit log is to have it, which one process of several does.
 
         A store whose configuration is the same stays as it is. One that was dropped is closed
         after its last use. Raises ConfigError and changes nothing when a part cannot be made.
@@ -173,11 +184,11 @@ class App:
             for name in getattr(old, section).__struct_fields__
             if getattr(getattr(old, section), name) != getattr(getattr(config, section), name)
         ]
-        # These go on as they were started, and so does what later reloads compare with.
-        self.config = msgspec.structs.replace(config, server=old.server, cache=old.cache)
+        self.config = in_force(old, config)
         if self._processing is not None and config.processing is not None:
             self.config = msgspec.structs.replace(self.config, processing=self._processing.settings)
-        self.entrance.note("configuration reloaded")
+        if tells:
+            self.entrance.note("configuration reloaded")
         told = f"the new configuration is in force: {len(config.mounts)} mounts"
         return f"{told}; only a restart changes {', '.join(fixed)}" if fixed else told
 
@@ -340,6 +351,28 @@ def _retire(replica: Replica) -> None:
         _log.exception("a store could not be closed")
 
 
+def in_force(old: Config, fresh: Config) -> Config:
+    """Return what holds after a reload: some sections go on as the gateway was started.
+
+    So does what later reloads compare with.
+    """
+    return msgspec.structs.replace(fresh, server=old.server, cache=old.cache)
+
+
+def bound(config: Config, count: int) -> list[socket.socket]:
+    """Return `count` sockets that are bound where the configuration says; ConfigError."""
+    address = config.server.listen
+    try:
+        return listeners(address.host, address.port, count)
+    except OSError as error:
+        raise _not_bound(config, error) from error
+
+
+def _not_bound(config: Config, error: OSError) -> ConfigError:
+    listen = config.server.listen
+    return _error(config, ("server", "listen"), f"{listen}: {why_not_bound(error)}")
+
+
 def _error(config: Config, key: tuple[str, ...], text: str) -> ConfigError:
     if config.file is None:
         return ConfigError(f"headgate: {text}")
@@ -349,23 +382,3 @@ def _error(config: Config, key: tuple[str, ...], text: str) -> ConfigError:
 def _is_readable_on_the_way(server: ServerConfig) -> bool:
     """Tell whether others on the network can read what clients send."""
     return not (server.tls_cert or server.trusted_proxies or server.listen.is_loopback)
-
-
-def bind_errno(error: BaseException | None) -> int | None:
-    """Return why a port was not to be had. Cheroot gives the number in the text alone."""
-    number = getattr(error, "errno", None)
-    found = re.search(r"\[Errno (\d+)\]", str(error))
-    return number if number or not found else int(found[1])
-
-
-def _why_not_bound(error: OSError) -> str:
-    match bind_errno(error):
-        case errno.EADDRINUSE:
-            return "the port is in use; stop the other server or listen on another port"
-        case errno.EACCES | errno.EPERM:
-            return "this user may not listen on that port; choose one above 1023"
-        case errno.EADDRNOTAVAIL:
-            return "this machine does not have that address; listen on one that it has"
-    if isinstance(error, socket.gaierror) or "[Errno -" in str(error):
-        return "the host name cannot be resolved; write an IP address or correct the name"
-    return f"cannot listen here: {error.strerror or error}"

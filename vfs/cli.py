@@ -7,7 +7,7 @@ when it runs, so that --help is quick.
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
@@ -22,7 +22,6 @@ from vfs.commands.token import token
 from vfs.commands.user import user
 
 if TYPE_CHECKING:
-    from vfs.app import App
     from vfs.check import Result
     from vfs.config import Config
     from vfs.running import Outcome
@@ -119,6 +118,9 @@ def demo(
 @click.option("--config", metavar="FILE", type=_PATH, help="Configuration.")
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen; with DIR only.")
 @click.option("--read-only", is_flag=True, help="Refuse every change; with DIR only.")
+@click.option(
+    "--workers", metavar="N", type=click.IntRange(1, 256), help="Processes; default one a core."
+)
 @_log_options
 def serve(
     *,
@@ -126,6 +128,7 @@ def serve(
     config: Path | None,
     listen: str | None,
     read_only: bool,
+    workers: int | None,
     log_level: Level | None,
     log_format: Format | None,
 ) -> None:
@@ -142,14 +145,19 @@ def serve(
         option = "--listen" if listen is not None else "--read-only"
         raise click.UsageError(f"{option} goes with a DIR; with --config the file decides")
     from vfs import config as configuration
-    from vfs.app import App
+    from vfs import serving
+    from vfs.workers import count
 
     settings = (
         configuration.load(config) if config else _for_folder(folder, listen, read_only=read_only)
     )
     _setup_logging(log_level or settings.log.level, log_format or settings.log.format)
-    with _ending_threads(), closing(App(settings)) as app:
-        _serve(app, settings)
+    processes = count(settings, workers)
+    with _ending_threads():
+        if processes == 1:
+            serving.alone(settings, workers)
+        else:
+            sys.exit(serving.together(settings, processes))
 
 
 @cli.command("check-config")
@@ -280,42 +288,6 @@ def _for_folder(folder: Path | None, listen: str | None, *, read_only: bool) -> 
             " configuration with [[rules]] and use --config"
         )
     return config.for_folder(folder.absolute(), listen=address, read_only=read_only)
-
-
-def _serve(app: "App", settings: "Config") -> None:
-    from contextlib import ExitStack
-
-    from vfs.running import Running
-    from vfs.serve import serve, signals
-
-    with ExitStack() as stack:
-        inbox = stack.enter_context(signals(reloads=settings.file is not None))
-        running = None
-        if settings.file is not None:
-            try:
-                running = stack.enter_context(Running(settings.server.state_dir))
-            except OSError as error:
-                _refuse(
-                    f"server.state_dir '{settings.server.state_dir}' cannot be used:"
-                    f" {error.strerror}; make it writable or name another"
-                )
-        app.bind()
-        serve(
-            app,
-            inbox,
-            ready=lambda: _tell(app),
-            running=running,
-        )
-
-
-def _tell(app: "App") -> None:
-    click.echo(f"Serving on {app.server.url}")
-    if app.is_open and app.config.file is not None:
-        click.echo(
-            "There is no user, no issuer and no rule: whoever is on this machine may do everything,"
-            " and nobody else gets in.",
-            err=True,
-        )
 
 
 def _setup_logging(level: Level, form: Format) -> None:

@@ -33,6 +33,9 @@ from vfs.toml_table import (
 )
 from vfs.tree import paths
 
+WORKERS_MAX = 256
+"""Processes that may serve one gateway."""
+
 StoreT = TypeVar("StoreT", bound="StoreConfig")
 
 
@@ -53,6 +56,8 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     """File with the private key in PEM form; needs `tls_cert`."""
     trusted_proxies: tuple[Network, ...] = ()
     """Networks of the proxies whose forwarded headers count; nobody's by default."""
+    workers: Annotated[int, msgspec.Meta(ge=1, le=WORKERS_MAX)] | None = None
+    """Processes that serve; the default is one for each processor. A `memory` mount forces one."""
 
 
 class LogConfig(Section, frozen=True, kw_only=True):

@@ -15,8 +15,9 @@ from rich.progress import track
 from providers import registry
 from vfs import sample
 from vfs.address import Address
-from vfs.app import App, bind_errno
+from vfs.app import App
 from vfs.config import Config, MountConfig, ServerConfig
+from vfs.http.listeners import bind_errno
 from vfs.serve import Inbox, ignore_signals, serve, signals
 from vfs.toml_file import ConfigError
 

@@ -12,10 +12,10 @@ from vfs.auth.gateway_tokens import ISSUER, GatewayTokens
 from vfs.auth.issuers import Issuers
 from vfs.auth.key_tokens import KeyTokens
 from vfs.auth.passwords import Passwords
-from vfs.auth.quota import Quota
+from vfs.auth.quota import RATES_FILE, Quota
 from vfs.auth.remembered import Remembered
-from vfs.auth.settings import UserConfig
-from vfs.auth.throttle import Throttle
+from vfs.auth.settings import LimitsConfig, UserConfig
+from vfs.auth.throttle import THROTTLE_FILE, Throttle
 from vfs.auth.tokens import check_revoked, peek
 from vfs.auth.users import User, Users
 from vfs.auth.vault import Vault
@@ -52,11 +52,12 @@ class Entrance:
         self._key = GatewayKey(store, vault)
         self._close = close
         self._folder = folder
-        self._throttle = Throttle()
+        self._throttle = Throttle(folder / THROTTLE_FILE)
         self._passwords = Passwords()
         self._known_passwords = Passwords(waiting=_ALL)
         self._audit: Audit | None = None
         self._is_open = True
+        self._quota = Quota(LimitsConfig())
         self._issuers = Issuers((), ())
         self.prepare(config)()
 
@@ -95,7 +96,8 @@ class Entrance:
             self._issuers = issuers
             issuers.prefetch()
             self._authenticator = authenticator
-            self._quota = Quota(config.limits)
+            before, self._quota = self._quota, Quota(config.limits, self._folder / RATES_FILE)
+            before.close()
             old, self._audit = self._audit, audit
             if old is not None and old is not audit:
                 old.close()
@@ -149,7 +151,9 @@ class Entrance:
             self._audit.note(action, **fields)
 
     def close(self) -> None:
-        """Close the audit log."""
+        """Close the audit log, and what is shared with other processes."""
+        self._throttle.close()
+        self._quota.close()
         if self._audit is not None:
             self._audit.close()
 

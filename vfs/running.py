@@ -47,6 +47,10 @@ class Running:
         self.outcome = Outcome(self.outcome.count + 1, taken, text)
         self._write()
 
+    def leave(self) -> None:
+        """Let go of the mark in a process that was forked, so that it ends with its parent."""
+        os.close(self._descriptor)
+
     def close(self) -> None:
         """Remove the mark."""
         for path in (_outcome_path(self._path), self._path):

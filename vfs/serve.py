@@ -13,6 +13,7 @@ from types import FrameType
 
 from vfs import config
 from vfs.app import App
+from vfs.config import LogConfig
 from vfs.observe import setup_logging
 from vfs.running import Running
 from vfs.toml_file import ConfigError
@@ -39,7 +40,7 @@ class Halt(BaseException):
 
 
 @contextmanager
-def signals(*, reloads: bool) -> Iterator[Inbox]:
+def signals(*, reloads: bool, numbers: tuple[signal.Signals, ...] = _NUMBERS) -> Iterator[Inbox]:
     """Put SIGINT, SIGTERM and SIGHUP into a queue; raise Halt at the second that asks to stop.
 
     SIGHUP asks for a reload if `reloads`, else to stop; then whoever had it ignored, as nohup
@@ -58,8 +59,8 @@ def signals(*, reloads: bool) -> Iterator[Inbox]:
                 raise Halt(number)
         inbox.put(number)
 
-    ignored = not reloads and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    numbers = _NUMBERS[1:] if ignored else _NUMBERS
+    if not reloads and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        numbers = tuple(number for number in numbers if number != signal.SIGHUP)
     with _awake(numbers):
         before = {number: signal.signal(number, note) for number in numbers}
         try:
@@ -109,20 +110,23 @@ def ignore_signals() -> None:
 
 
 def serve(
-    app: App, inbox: Inbox, *, ready: Callable[[], None], running: Running | None = None
+    app: App,
+    inbox: Inbox,
+    *,
+    ready: Callable[[], None],
+    reload: Callable[[], None] | None = None,
 ) -> None:
     """Serve the bound `app` until a signal in `inbox` asks to stop.
 
-    `ready` is called once the port is open. With a file behind its configuration, SIGHUP reloads
-    it, and the outcome is left in `running`.
+    `ready` is called once the port is open, `reload`, if there is one, at SIGHUP.
     """
     threads = ThreadPoolExecutor(1, "server")
     ended = threads.submit(app.server.serve)
     ended.add_done_callback(lambda _: inbox.put(_ENDED))
     try:
         ready()
-        while (number := inbox.get()) == signal.SIGHUP and app.config.file is not None:
-            _reload(app, running)
+        while (number := inbox.get()) == signal.SIGHUP and reload is not None:
+            reload()
         if number != _ENDED:
             _log.info("stopping; transfers under way may end; a second signal stops at once")
     finally:
@@ -130,22 +134,39 @@ def serve(
     ended.result()
 
 
-def _reload(app: App, running: Running | None) -> None:
+def reload_file(app: App, running: Running | None) -> None:
+    """Read the configuration again, put it in force, and leave the outcome in `running`."""
     file = app.config.file
     assert file is not None
+    before = app.config.log
+    text, taken = attempt(lambda: app.reload(config.load(file)))
+    if taken:
+        follow_log(before, app.config.log)
+    tell(text, running, taken=taken)
+
+
+def attempt(reload: Callable[[], str]) -> tuple[str, bool]:
+    """Return what a reload tells, and whether it was taken. What is served goes on in any case."""
     try:
-        before, fresh = app.config.log, config.load(file)
-        text = app.reload(fresh)
+        return reload(), True
     except ConfigError as error:
-        taken, text = False, str(error)
-        _log.error("the configuration stays as it was: %s", text)
+        return str(error), False
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, what is served goes on
-        taken, text = False, f"unexpected {type(error).__name__}: {error}"
-        _log.exception("the configuration stays as it was")
-    else:
-        taken = True
-        if fresh.log != before:
-            setup_logging(fresh.log.level, fresh.log.format)
+        _log.exception("a reload failed")
+        return f"unexpected {type(error).__name__}: {error}", False
+
+
+def follow_log(before: LogConfig, now: LogConfig) -> None:
+    """Log as a new configuration says, if it says something new."""
+    if now != before:
+        setup_logging(now.level, now.format)
+
+
+def tell(text: str, running: Running | None, *, taken: bool) -> None:
+    """Log the outcome of a reload, and leave it for whoever asked for it."""
+    if taken:
         _log.info("%s", text)
+    else:
+        _log.error("the configuration stays as it was: %s", text)
     if running is not None:
         running.report(text, taken=taken)

@@ -26,10 +26,25 @@ _GATEWAYS = [
         id=f"{mount}-{scheme}",
         marks=pytest.mark.xdist_group(f"{mount}-{scheme}"),
     )
-    for mount in (headgate.MEMORY, headgate.LOCAL, headgate.CACHED)
-    for scheme in ("http", "https")
+    for mount, scheme in (
+        *itertools.product((headgate.MEMORY, headgate.LOCAL, headgate.CACHED), ("http", "https")),
+        (headgate.LOCAL, "workers"),
+    )
 ]
+WORKERS = 2
+# With several workers these run each day; all else that takes a gateway does in the long run.
+_WITH_WORKERS = {"test_litmus.py", "test_faults.py"}
 _folders = itertools.count()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave most of what runs with several workers to the long run."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        parameter = callspec.params.get("mount") if callspec else None
+        if parameter == (headgate.LOCAL, "workers") and item.path.name not in _WITH_WORKERS:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -54,13 +69,17 @@ Launch = Callable[[Path], Daemon]
 def gateways(
     tmp_path_factory: pytest.TempPathFactory, authority: Authority
 ) -> Iterator[Callable[[str], Daemon]]:
-    """Start one gateway a scheme, when it is first asked for."""
+    """Start one gateway a scheme, when it is first asked for; "workers" is http to several."""
     running: dict[str, Daemon] = {}
 
     def gateway_of(scheme: str) -> Daemon:
         if scheme not in running:
             directory = tmp_path_factory.mktemp(f"gateway-{scheme}")
-            running[scheme] = launch_gateway(directory, authority if scheme == "https" else None)
+            running[scheme] = launch_gateway(
+                directory,
+                authority if scheme == "https" else None,
+                workers=WORKERS if scheme == "workers" else 1,
+            )
         return running[scheme]
 
     yield gateway_of
@@ -68,11 +87,11 @@ def gateways(
         daemon.stop()
 
 
-def launch_gateway(directory: Path, authority: Authority | None) -> Daemon:
+def launch_gateway(directory: Path, authority: Authority | None, *, workers: int = 1) -> Daemon:
     """Start the server under test."""
     match os.environ.get("HEADGATE_TARGET"):
         case None:
-            return headgate.launch(directory, authority=authority)
+            return headgate.launch(directory, authority=authority, workers=workers)
         case "plain":
             return wsgidav_plain.launch(directory, authority=authority)
         case "rclone":

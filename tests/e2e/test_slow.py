@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import fresh, launch_gateway, mount_of
+from tests.e2e.conftest import WORKERS, fresh, launch_gateway, mount_of
 from tests.e2e.faults import slow
 from tests.e2e.faults.catalogue import Check
 from tests.e2e.wire import Fault
@@ -19,14 +19,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 _CHECKS = [pytest.param(check, id=check.name) for check in slow.CHECKS]
 
 
-@pytest.fixture(scope="module", params=("http", "https"))
+@pytest.fixture(scope="module", params=("http", "https", "workers"))
 def own_gateway(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     authority: Authority,
 ) -> Iterator[Target]:
     used = authority if request.param == "https" else None
-    with launch_gateway(tmp_path_factory.mktemp("slow"), used) as daemon:
+    workers = WORKERS if request.param == "workers" else 1
+    with launch_gateway(tmp_path_factory.mktemp("slow"), used, workers=workers) as daemon:
         yield mount_of(daemon, headgate.LOCAL)
 
 

@@ -78,6 +78,23 @@ class Daemon:
             time.sleep(0.05)
         return self
 
+    @property
+    def pid(self) -> int:
+        """The process id; only while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    def wait(self, within_seconds: float = 20) -> int:
+        """Wait until the process has ended by itself; return its exit code."""
+        assert self._process is not None
+        code = self._process.wait(within_seconds)
+        self._process = None
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process alone."""
+        os.kill(self.pid, number)
+
     def _listens(self) -> bool:
         address = (self.target.host, self.target.port)
         with contextlib.suppress(OSError), socket.create_connection(address, timeout=1):

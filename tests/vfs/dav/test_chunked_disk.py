@@ -73,7 +73,7 @@ def test_what_took_no_part_for_a_day_is_swept(site: Site, tmp_path: Path, clock:
     orphan.mkdir()
     past = time.time() - 2 * IDLE_SECONDS - 60
     os.utime(orphan, (past, past))
-    sweeper = Sweeper(Parts(site.store, tmp_path / "uploads"))
+    sweeper = Sweeper(Parts(site.store, tmp_path / "uploads"), tmp_path / "sweep.lock")
     sweeper.start()
     sweeper.close()
     assert site("PROPFIND", swept, Depth="1").status == 404

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from providers import abilities, attributes, temporary
+from providers import abilities, attributes, temporary, waiting
 from providers.base import Capabilities, Entry, Options, Provider, Reader, Usage, Writer
 from providers.beneath import Beneath
 from providers.errors import (
@@ -81,13 +81,19 @@ class LocalProvider(Provider):
         self._capabilities: Capabilities | None = None
 
     @property
+    def prompt(self) -> bool:  # type: ignore[override]  # known once the root was opened
+        """Say whether the disk is this machine's own, and need not be waited for at a commit."""
+        return self._beneath.is_local and not self._durable
+
+    @property
     def capabilities(self) -> Capabilities:  # type: ignore[override]  # lazy
         """Say what the file system can do; it is asked when the root can first be opened."""
         return self._capabilities or self._ask_capabilities()
 
     def stat(self, path: str) -> Entry:
         with Translated(path):
-            if "/" not in check_path(path):  # one call, where the kernel cannot go astray
+            # One call, where the kernel cannot go astray.
+            if "/" not in check_path(path) and not waiting.is_refused():
                 root = self._beneath.root()
                 try:
                     status = os.stat(path or ".", dir_fd=root.fd, follow_symlinks=False)

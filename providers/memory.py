@@ -53,6 +53,7 @@ class MemoryProvider(Provider):
 
     name = "memory"
     options = MemoryOptions
+    prompt = True
     capabilities = Capabilities(
         create=True,
         modify=True,
@@ -270,6 +271,9 @@ class _MemoryReader(Reader):
         if offset < 0 or size < 0:
             raise BadRange(detail="offset and size may not be negative")
         return self._content.get(offset, size)
+
+    def read_now(self, offset: int, size: int) -> bytes:
+        return self.read_at(offset, size)
 
     def close(self) -> None:
         pass

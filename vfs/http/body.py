@@ -31,12 +31,17 @@ class Body:
     `received` counts the bytes that were read.
     """
 
-    def __init__(self, line: Line, head: Head) -> None:
+    def __init__(self, line: Line, head: Head, content: bytes | None = None) -> None:
+        """Read from `line`; or from `content`, when all of it came with the head."""
         self.received = 0
         self._line = line
-        self._continue = head.expects_continue
+        self._continue = head.expects_continue and content is None
         self._pace: Pace | None = None
-        self._source = _Chunks(line) if head.chunked else _Counted(line, head.length)
+        self._source: _Chunks | _Counted | _Content
+        if content is not None:
+            self._source = _Content(content)
+        else:
+            self._source = _Chunks(line) if head.chunked else _Counted(line, head.length)
 
     def read(self, size: int = -1) -> bytes:
         """Return `size` bytes, fewer only at the end; all of them without `size`."""
@@ -133,6 +138,26 @@ class _Counted:
             return None
         self._left -= len(data)
         return len(data)
+
+
+class _Content:
+    """A body that is there already."""
+
+    overran = False
+
+    def __init__(self, content: bytes) -> None:
+        self._left = content
+
+    @property
+    def finished(self) -> bool:
+        return not self._left
+
+    def take(self, size: int) -> bytes:
+        data, self._left = self._left[:size], self._left[size:]
+        return data
+
+    def take_now(self, size: int) -> int:
+        return len(self.take(size))
 
 
 class _Chunks:

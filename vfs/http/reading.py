@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import chain
 
+from providers import waiting
 from providers.base import Reader
 from providers.errors import Changed, Denied, IsADirectory, NotFound, StorageError
 from vfs.http import accept, encodings
@@ -140,7 +141,8 @@ class Reading:
             return Response(304, headers)
         if verdict is Verdict.FAILED:
             raise BadRequest(412, "The file is not in the version that the request names.")
-        headers += self._digest_headers(request, reader)
+        if "want-digest" in request.headers or "want-repr-digest" in request.headers:
+            headers += self._digest_headers(request, reader)
         headers += browser_headers(kind)
         headers.append(("Content-Type", kind))
         if coding:
@@ -189,6 +191,7 @@ class Reading:
             if known is not None:
                 self._digests.move_to_end(key)
                 return known
+        waiting.begin()
         digest = self._tree.checksum(request.caller, request.path, algorithm, expect=entry.version)
         if digest is None:
             hasher = Hasher((algorithm,))
@@ -207,6 +210,8 @@ class Reading:
 class _Coded:
     """A whole file in a content coding, made while it is sent."""
 
+    is_read = True
+
     def __init__(self, reader: Reader, coding: str) -> None:
         self._reader = reader
         self._blocks = encodings.compress(FileSlice(reader, 0, reader.entry.size), coding)
@@ -220,6 +225,8 @@ class _Coded:
 
 class _Parts:
     """Several parts of a file, framed as multipart/byteranges."""
+
+    is_read = True
 
     def __init__(self, reader: Reader, multipart: Multipart) -> None:
         self._reader = reader

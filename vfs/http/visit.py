@@ -24,7 +24,7 @@ class Visit:
     """What is known of one request; filled as it is learnt, by the one thread that answers it.
 
     `claimed` is whom a refused credential named. `path` is the tree's, or what the client wrote
-    where that is none.
+    where that is none. `is_known` says that the caller was found out and counted in.
     """
 
     __slots__ = (
@@ -35,11 +35,13 @@ class Visit:
         "destination",
         "entered",
         "id",
+        "is_known",
         "method",
         "path",
         "received",
         "seconds",
         "sent",
+        "started",
         "status",
         "whole",
     )
@@ -47,10 +49,12 @@ class Visit:
     def __init__(self, method: str, path: str, address: str) -> None:
         self.id = secrets.token_hex(8)
         self.began = time.time()
+        self.started = time.perf_counter()
         self.method = method
         self.path = path
         self.address = address
         self.caller: Caller = ANONYMOUS
+        self.is_known = False
         self.claimed = ""
         self.destination = ""
         self.status = 0

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from providers import waiting
 from providers.errors import StorageError, TimedOut, Unavailable
 
 FAILURES_TO_OPEN = 3
@@ -92,6 +93,7 @@ class Breaker:
 
     def _queue(self) -> None:
         """Wait until a call has ended; raise Unavailable when none does."""
+        waiting.begin()
         end = self._clock() + QUEUE_SECONDS
         while self._calls >= self._calls_at_once:
             now = self._clock()

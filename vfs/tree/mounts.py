@@ -115,6 +115,11 @@ class Mount:
         """The replica that takes changes."""
         return self.replicas[0]
 
+    @property
+    def is_prompt(self) -> bool:
+        """Tell whether no store of it waits for another machine."""
+        return all(replica.provider.prompt for replica in self.replicas)
+
     def writable(self, path: str) -> Replica:
         """Return the primary; raise ReadOnly for a read-only mount."""
         if self.read_only:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from providers import waiting
 from providers.base import Entry
 from providers.errors import AlreadyExists, InvalidPath
 from vfs.auth.caller import Caller
@@ -63,6 +64,7 @@ class Relocation:
     def _copy(self, *, shallow: bool) -> Outcome:
         steps, source, target = self._steps, self._source, self._target
         self._rights.check(self._caller, source, Right.READ)
+        waiting.begin()
         entry, there = self._begin()
         failures: list[Failure] = []
         with self._cleared(entry, there) as kept:
@@ -87,6 +89,8 @@ class Relocation:
         goal, goal_below = steps.changeable(target)
         in_one_step = origin is goal and origin.provider.capabilities.rename
         failures: list[Failure] = []
+        if not in_one_step or (there is not None and (there.is_folder or entry.is_folder)):
+            waiting.begin()
         with self._cleared(entry, there) as kept:
             if kept:
                 return Outcome(created=False, failures=kept)
@@ -172,6 +176,7 @@ class Relocation:
         shallow: bool = False,
         partial: bool = False,
     ) -> None:
+        waiting.allow()
         self._events.emit(
             Event(
                 happening=happening,

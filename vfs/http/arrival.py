@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Protocol
 
 from vfs.http.body import Body
 from vfs.http.head import Head
@@ -9,6 +10,16 @@ from vfs.http.line import Line
 from vfs.http.visit import Visit
 
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+
+
+class Server(Protocol):
+    """Where a request arrived."""
+
+    host: str
+
+    @property
+    def port(self) -> int:
+        """The port in use."""
 
 
 class Arrival:
@@ -23,10 +34,10 @@ class Arrival:
         "address",
         "body",
         "headers",
-        "host",
         "method",
         "port",
         "scheme",
+        "server",
         "target",
         "version",
         "visit",
@@ -42,7 +53,7 @@ class Arrival:
         address: str,
         port: int,
         scheme: str,
-        host: str,
+        server: Server,
         version: str = "1.1",
     ) -> None:
         self.method = method
@@ -52,9 +63,14 @@ class Arrival:
         self.address = address
         self.port = port
         self.scheme = scheme
-        self.host = host
+        self.server = server
         self.version = version
         self.visit: Visit | None = None
+
+    @property
+    def host(self) -> str:
+        """The host and port that the client names; our own if it names none."""
+        return self.headers.get("host") or f"{self.server.host}:{self.server.port}"
 
     @property
     def query(self) -> str:
@@ -81,6 +97,6 @@ def arrived(line: Line, head: Head, body: Body) -> Arrival:
         address=line.remote_addr,
         port=line.remote_port,
         scheme="https" if line.secure else "http",
-        host=f"{line.host.host}:{line.host.port}",
+        server=line.host,
         version=head.version,
     )

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from vfs.http.arrival import Arrival
 
@@ -12,20 +12,24 @@ TARGET_KEY = "headgate.target"
 _PLAIN = ("CONTENT_TYPE", "CONTENT_LENGTH")
 
 
+class _Server(NamedTuple):
+    host: str
+    port: int
+
+
 def environ_of(arrival: Arrival) -> dict[str, Any]:
     """Return the environment that PEP 3333 asks for, with the raw target beside it.
 
     PATH_INFO is for logs and for who knows no better.
     """
-    host, _, port = arrival.host.rpartition(":")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": arrival.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": arrival.path,
         "QUERY_STRING": arrival.query,
         TARGET_KEY: arrival.target,
-        "SERVER_NAME": host,
-        "SERVER_PORT": port,
+        "SERVER_NAME": arrival.server.host,
+        "SERVER_PORT": str(arrival.server.port),
         "SERVER_PROTOCOL": f"HTTP/{arrival.version}",
         "SERVER_SOFTWARE": "headgate",
         "REMOTE_ADDR": arrival.address,
@@ -63,5 +67,5 @@ def arrival_of(environ: Mapping[str, Any]) -> Arrival:
         address=environ["REMOTE_ADDR"],
         port=int(environ.get("REMOTE_PORT", 0)),
         scheme=environ["wsgi.url_scheme"],
-        host=f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}",
+        server=_Server(environ["SERVER_NAME"], int(environ["SERVER_PORT"])),
     )

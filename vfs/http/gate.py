@@ -198,8 +198,7 @@ class Gate:
 
     def _client(self, arrival: Arrival) -> Client:
         """Return whom the request comes from and by which name it reached us."""
-        host = arrival.headers.get("host", arrival.host)
-        direct = Client(arrival.scheme, host, arrival.address)
+        direct = Client(arrival.scheme, arrival.host, arrival.address)
         return resolve(direct, arrival.headers, self._trusted) if self._trusted else direct
 
 

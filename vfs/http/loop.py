@@ -1,6 +1,7 @@
 """Loop: accepts connections and gathers heads, so that no thread waits for a slow one."""
 
 import errno
+import gc
 import logging
 import select
 import socket
@@ -63,6 +64,8 @@ class Loop:
     def run(self, _interval: float) -> None:
         """Serve until `stop`."""
         self._running = True
+        # What was made to serve lives as long as the process: no collection need look at it again.
+        gc.freeze()
         try:
             expire_at = time.monotonic()
             while not self._stopping:

@@ -118,7 +118,10 @@ class Mount:
     @property
     def is_prompt(self) -> bool:
         """Tell whether no store of it waits for another machine."""
-        return all(replica.provider.prompt for replica in self.replicas)
+        for replica in self.replicas:  # noqa: SIM110 - a loop, since it runs on each request
+            if not replica.provider.prompt:
+                return False
+        return True
 
     def writable(self, path: str) -> Replica:
         """Return the primary; raise ReadOnly for a read-only mount."""

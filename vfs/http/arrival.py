@@ -15,7 +15,9 @@ _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 class Server(Protocol):
     """Where a request arrived."""
 
-    host: str
+    @property
+    def host(self) -> str:
+        """The address or name."""
 
     @property
     def port(self) -> int:

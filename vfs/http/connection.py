@@ -174,6 +174,20 @@ class Connection:
             except OSError as error:
                 raise PeerLost(*error.args) from error
 
+    def receive_into(self, buffer: memoryview) -> int:
+        """Put what is there into `buffer`, waiting for the first byte; 0 at the end."""
+        if self._buffer:
+            size = min(len(buffer), len(self._buffer))
+            buffer[:size] = self._from_buffer(size)
+            return size
+        while True:
+            try:
+                return self.socket.recv_into(buffer)
+            except _WOULD_BLOCK as error:
+                self.wait(_events(error, select.POLLIN))
+            except OSError as error:
+                raise PeerLost(*error.args) from error
+
     def receive_now(self, size: int) -> bytes | None:
         """Return what is there already, None when nothing is or the peer is gone."""
         if self._buffer:

@@ -1,15 +1,34 @@
 """A WSGI environment for one request, and the way back."""
 
 import sys
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from vfs.http.arrival import Arrival
+from vfs.http.body import BLOCK_BYTES, Body
 
 TARGET_KEY = "headgate.target"
 """The request target as it came, so that its escapes are judged once, by `target`."""
 
 _PLAIN = ("CONTENT_TYPE", "CONTENT_LENGTH")
+
+
+class _Input:
+    """The body that another server gives, as far as handlers ask for it."""
+
+    received = 0
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self.received += len(data)
+        return data
+
+    def blocks(self, size: int = BLOCK_BYTES) -> Iterator[memoryview]:
+        while block := self.read(size):
+            yield memoryview(block)
 
 
 class _Server(NamedTuple):
@@ -59,11 +78,12 @@ def arrival_of(environ: Mapping[str, Any]) -> Arrival:
     for key in _PLAIN:
         if environ.get(key):
             headers[key.lower().replace("_", "-")] = environ[key]
+    body = environ["wsgi.input"]
     return Arrival(
         environ["REQUEST_METHOD"],
         environ[TARGET_KEY],
         headers,
-        environ["wsgi.input"],
+        body if isinstance(body, Body) else cast("Body", _Input(body)),
         address=environ["REMOTE_ADDR"],
         port=int(environ.get("REMOTE_PORT", 0)),
         scheme=environ["wsgi.url_scheme"],

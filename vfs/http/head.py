@@ -158,9 +158,8 @@ def _judge(head: Head) -> None:
     host = fields.get(b"host")
     if host is None and head.version == "1.1":
         raise BadRequest(400, "an HTTP/1.1 request needs a Host header")
-    if host is not None:
-        if _HOST.fullmatch(host) is None:
-            raise BadRequest(400, "the Host header is malformed")
+    if host is not None and _HOST.fullmatch(host) is None:
+        raise BadRequest(400, "the Host header is malformed")
     coding = fields.get(b"transfer-encoding")
     if coding is not None:
         if head.version == "1.0":

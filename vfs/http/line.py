@@ -85,6 +85,9 @@ class Line(Protocol):
         This, `send` and `wait` raise PeerLost, and BadRequest when the peer stalls.
         """
 
+    def receive_into(self, buffer: memoryview) -> int:
+        """Put what is there into `buffer`, waiting for the first byte; 0 at the end."""
+
     def receive_now(self, size: int) -> bytes | None:
         """Return what is there already, None when nothing is."""
 

@@ -1,5 +1,7 @@
 """Body: what a client sends after the head, read as it is asked for."""
 
+import contextlib
+import select
 from collections.abc import Callable, Iterator
 
 from vfs.http.bad_request import BadRequest
@@ -7,12 +9,16 @@ from vfs.http.chunks import LEAST_BYTES, RECEIVE_BYTES, Chunks, cut
 from vfs.http.head import Head
 from vfs.http.line import Line
 from vfs.http.pace import Pace
+from vfs.http.splice import Splice
 
 DRAIN_BYTES = 64 * 1024
 """An unread rest up to this size is read away, to keep the connection."""
 
-BLOCK_BYTES = 1024 * 1024
-"""What is received of a large body before it is written."""
+BLOCK_BYTES = 128 * 1024
+"""What is received of a large body before it is written: little enough to stay near the CPU."""
+
+SPLICE_FROM_BYTES = 256 * 1024
+"""Smaller bodies are not worth a pipe."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -73,6 +79,21 @@ class Body:
             if filled:
                 yield buffer[:filled]
 
+    def splice(self, descriptor: int, path: str) -> None:
+        """Write as much as can be moved into a file without seeing it; `blocks` has the rest.
+
+        That is all of a large body of known length without TLS. `path` is for errors.
+        """
+        source = self._source
+        if not isinstance(source, _Counted) or source.left < SPLICE_FROM_BYTES or self._line.secure:
+            return
+        self._begin()
+        with contextlib.closing(Splice(self._line, descriptor, path)) as splice:
+            if self._line.ahead:
+                splice.write(self._take(self._line.ahead))
+            while source.left and splice.is_able:
+                self._count(source.moved(splice))
+
     def readline(self, size: int = -1) -> bytes:
         """Return one line; here for what expects a whole file object, one byte at a time."""
         line = bytearray()
@@ -126,46 +147,54 @@ class Body:
 
 
 class _Counted:
-    """A body whose length the head told."""
+    """A body whose length the head told; `left` is what has not been taken of it."""
 
     overran = False
 
     def __init__(self, line: Line, length: int) -> None:
         self._line = line
-        self._left = length
+        self.left = length
 
     @property
     def finished(self) -> bool:
-        return self._left == 0
+        return self.left == 0
 
     @property
     def size(self) -> int | None:
-        return self._left
+        return self.left
 
     def fill(self, buffer: memoryview, count: Callable[[int], None]) -> int:
         """Fill the buffer, or what of it is needed."""
-        filled, end = 0, min(len(buffer), self._left)
+        filled, end = 0, min(len(buffer), self.left)
         while filled < end:
             size = self._line.receive_into(buffer[filled:end])
             if not size:
-                raise cut(f"{self._left} bytes of it are missing")
-            self._left -= size
+                raise cut(f"{self.left} bytes of it are missing")
+            self.left -= size
             filled += size
             count(size)
         return filled
 
+    def moved(self, splice: Splice) -> int:
+        """Let some of the body be moved; return how much."""
+        size = splice.move(self.left, lambda: self._line.wait(select.POLLIN))
+        if not size:
+            raise cut(f"{self.left} bytes of it are missing")
+        self.left -= size
+        return size
+
     def take(self, size: int) -> bytes:
-        data = self._line.receive(min(size, self._left))
+        data = self._line.receive(min(size, self.left))
         if not data:
-            raise cut(f"{self._left} bytes of it are missing")
-        self._left -= len(data)
+            raise cut(f"{self.left} bytes of it are missing")
+        self.left -= len(data)
         return data
 
     def take_now(self, size: int) -> int | None:
-        data = self._line.receive_now(min(size, self._left))
+        data = self._line.receive_now(min(size, self.left))
         if not data:
             return None
-        self._left -= len(data)
+        self.left -= len(data)
         return len(data)
 
 

@@ -26,6 +26,9 @@ class _Input:
         self.received += len(data)
         return data
 
+    def splice(self, descriptor: int, path: str) -> None:
+        """Leave all to `blocks`."""
+
     def blocks(self, size: int = BLOCK_BYTES) -> Iterator[memoryview]:
         while block := self.read(size):
             yield memoryview(block)

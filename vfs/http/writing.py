@@ -59,6 +59,9 @@ class Writing:
             raise BadRequest(405, "A name that ends in a slash is a folder; make it with MKCOL.")
 
         def fill(writer: TreeWriter, check: UploadCheck | None) -> None:
+            descriptor = None if check is not None else writer.fileno()
+            if descriptor is not None:
+                request.body.splice(descriptor, request.path)
             for block in request.body.blocks():
                 if check is not None:
                     check.update(block)

@@ -1,11 +1,13 @@
 """A folder of this machine.
 
 How it is cut: `beneath` opens paths that cannot leave the root, `inode` reads what the system tells
-of a file, `replacement` writes (with `temporary` and `folderlock`), `linux` has the system calls.
+of a file and `members` of those in a folder, `replacement` writes (with `temporary` and
+`folderlock`), `linux` has the system calls.
 """
 
 import contextlib
 import errno
+import functools
 import math
 import os
 import stat
@@ -30,7 +32,8 @@ from providers.errors import (
 )
 from providers.folderlock import locked
 from providers.inode import entry_of, refusal_of, version_of
-from providers.names import RESERVED_PREFIX, basename, check_path, join
+from providers.members import members
+from providers.names import basename, check_path, join
 from providers.pinned import Pinned
 from providers.place import Place
 from providers.replacement import Replacement
@@ -112,11 +115,8 @@ class LocalProvider(Provider):
         with Translated(path):
             descriptor = self._beneath.folder(check_path(path), os.O_RDONLY)
             try:
-                with os.scandir(descriptor) as members:
-                    for member in members:
-                        entry = self._member(path, member)
-                        if entry is not None:
-                            yield entry
+                behind = functools.partial(self._behind, path) if self._follow else None
+                yield from members(descriptor, behind)
             finally:
                 os.close(descriptor)
 
@@ -313,19 +313,10 @@ class LocalProvider(Provider):
             os.close(descriptor)
         return self._capabilities
 
-    def _member(self, path: str, member: os.DirEntry[str]) -> Entry | None:
-        if member.name.startswith(RESERVED_PREFIX):
-            return None
-        try:
-            status = member.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        kind = status.st_mode & 0o170000
-        if kind in (stat.S_IFREG, stat.S_IFDIR):
-            return entry_of(member.name, status)
-        if kind == stat.S_IFLNK and self._follow:
-            with contextlib.suppress(StorageError):
-                return self.stat(join(path, member.name))
+    def _behind(self, path: str, name: str) -> Entry | None:
+        """Return what a link in the folder `path` leads to, None if that is not to be seen."""
+        with contextlib.suppress(StorageError):
+            return self.stat(join(path, name))
         return None
 
     def _open_file(self, path: str) -> tuple[int, os.stat_result]:

@@ -139,10 +139,10 @@ class Answer:
 
     def resume(self) -> None:
         """Send the end of an answer that is under way."""
-        unsent, self._unsent = self._unsent, None
-        assert unsent is not None
-        self._line.send_rest()
-        self.sent += unsent
+        assert self._unsent is not None
+        self._line.send_rest()  # may be left undone once more
+        self.sent += self._unsent
+        self._unsent = None
         self._finish()
 
     def is_bodiless(self) -> bool:

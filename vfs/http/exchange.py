@@ -1,7 +1,8 @@
 """Exchange: one request on a connection, from its parsed head to the end of its answer."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from providers import waiting
 from providers.errors import StorageError
@@ -45,8 +46,8 @@ class Exchange:
             waiting.refuse()
         try:
             if answer.is_under_way:
-                answer.resume()
-                self._end()
+                with self._ending():
+                    answer.resume()
             elif self._reply is None:
                 self._begin(take_head, now=now)
             else:
@@ -93,10 +94,16 @@ class Exchange:
 
     def _send(self, reply: Reply, *, now: bool) -> None:
         answer = self.answer
-        try:
+        with self._ending():
             answer.tell(reply.status, reply.headers)
             body = self._at_once(reply.body) if now else reply.body
             answer.send((bytes(body),) if isinstance(body, bytes | bytearray) else body)
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """End the answer with the block, unless somebody else is to go on with it."""
+        try:
+            yield
         except waiting.WouldWait:
             raise
         except BaseException:

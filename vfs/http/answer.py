@@ -125,7 +125,7 @@ class Answer:
         self._code, self._status = status, _STATUS_LINES[status]
         self._headers = headers
 
-    def send(self, result: Iterable[bytes]) -> None:
+    def send(self, result: Iterable[bytes | bytearray]) -> None:
         """Send the application's whole result."""
         if isinstance(result, FileSlice):
             self._send_file(result)
@@ -181,7 +181,7 @@ class Answer:
         else:
             self.is_whole = True
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | bytearray) -> None:
         if self.is_bodiless():
             if not self._started:
                 self._begin(b"")
@@ -191,27 +191,28 @@ class Answer:
         else:
             self._send(b"", data)
 
-    def _send(self, frame: bytes, data: bytes) -> None:
+    def _send(self, frame: bytes, data: bytes | bytearray) -> None:
         """Send some of the body, behind what belongs to the protocol alone."""
         framed = self._framed(data) if data else data
         size = len(data) if self._chunked else len(framed)
         try:
-            self._line.send(frame + framed if frame else framed)
+            self._line.send(framed, frame)
         except WouldWait:
             self._unsent = size
             raise
         self.sent += size
         self._pace.add(len(frame) + len(framed))
 
-    def _framed(self, data: bytes) -> bytes:
+    def _framed(self, data: bytes | bytearray) -> bytes | bytearray:
         if self._chunked:
-            return b"%x\r\n%b\r\n" % (len(data), data)
+            return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))
         if self._left is not None:
-            data = data[: self._left]
+            if len(data) > self._left:
+                data = data[: self._left]
             self._left -= len(data)
         return data
 
-    def _begin(self, data: bytes) -> None:
+    def _begin(self, data: bytes | bytearray) -> None:
         """Send the head, with the first of the body in the same packet."""
         lines = [f"HTTP/1.1 {self._status}"]
         length = None

@@ -17,6 +17,9 @@ from vfs.http.line import Host, PeerLost
 from vfs.http.pace import HEAD_SECONDS, IDLE_SECONDS, STALL_SECONDS
 
 GATHER_BYTES = 64 * 1024
+JOINED_BYTES = 16 * 1024
+"""Up to here one buffer is cheaper than two."""
+
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 1024 * 1024
 
@@ -197,21 +200,26 @@ class Connection:
         except OSError:
             return None
 
-    def send(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of `data`, waiting for the peer where it must."""
-        view = memoryview(data)
-        while view:
+    def send(self, data: bytes | bytearray | memoryview, before: bytes = b"") -> None:
+        """Send all of `data`, waiting for the peer where it must; `before` goes ahead of it."""
+        if len(data) < JOINED_BYTES or isinstance(self.socket, ssl.SSLSocket):
+            view = memoryview(before + data if before else data)
+            before = b""
+        else:
+            view = memoryview(data)
+        while view or before:
             try:
-                sent = self.socket.send(view)
+                sent = self.socket.sendmsg((before, view)) if before else self.socket.send(view)
             except _WOULD_BLOCK as error:
                 if waiting.is_refused():
-                    self._unsent = view
+                    self._unsent = memoryview(before + bytes(view)) if before else view
                     raise waiting.WouldWait from None
                 self.wait(_events(error, select.POLLOUT))
             except OSError as error:
                 raise PeerLost(*error.args) from error
             else:
-                view = view[sent:]
+                view = view[max(0, sent - len(before)) :]
+                before = before[sent:]
 
     def send_rest(self) -> None:
         """Send what was left when `send` raised WouldWait."""

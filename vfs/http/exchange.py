@@ -1,8 +1,7 @@
 """Exchange: one request on a connection, from its parsed head to the end of its answer."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 from providers import waiting
 from providers.errors import StorageError
@@ -46,8 +45,7 @@ class Exchange:
             waiting.refuse()
         try:
             if answer.is_under_way:
-                with self._ending():
-                    answer.resume()
+                self._resume()
             elif self._reply is None:
                 self._begin(take_head, now=now)
             else:
@@ -94,16 +92,20 @@ class Exchange:
 
     def _send(self, reply: Reply, *, now: bool) -> None:
         answer = self.answer
-        with self._ending():
+        try:
             answer.tell(reply.status, reply.headers)
             body = self._at_once(reply.body) if now else reply.body
-            answer.send((bytes(body),) if isinstance(body, bytes | bytearray) else body)
+            answer.send((body,) if isinstance(body, bytes | bytearray) else body)
+        except waiting.WouldWait:
+            raise  # somebody else goes on with it
+        except BaseException:
+            self._end()
+            raise
+        self._end()
 
-    @contextmanager
-    def _ending(self) -> Iterator[None]:
-        """End the answer with the block, unless somebody else is to go on with it."""
+    def _resume(self) -> None:
         try:
-            yield
+            self.answer.resume()
         except waiting.WouldWait:
             raise
         except BaseException:

@@ -91,8 +91,8 @@ class Line(Protocol):
     def receive_now(self, size: int) -> bytes | None:
         """Return what is there already, None when nothing is."""
 
-    def send(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of `data`, waiting for the peer where it must.
+    def send(self, data: bytes | bytearray | memoryview, before: bytes = b"") -> None:
+        """Send all of `data`, waiting for the peer where it must; `before` goes ahead of it.
 
         In a thread that must not wait, WouldWait: `send_rest` then sends what is left.
         """

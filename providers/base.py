@@ -150,6 +150,10 @@ class Reader(ABC):
         for offset, size in spans:
             yield self.read_at(offset, size)
 
+    def read_now(self, offset: int, size: int) -> bytes | bytearray | None:
+        """Return what `read_at` would if that needs no waiting, else None."""
+        return None
+
     def fileno(self) -> int | None:
         """Return a descriptor whose offsets are those of the file, or None.
 
@@ -253,6 +257,9 @@ class Provider(ABC):
     """Whether the store is reached over a network, so that it is cached unless told otherwise."""
     one_process: ClassVar[bool] = False
     """Whether what it holds lives in the memory of one process, so that one alone can serve it."""
+    prompt: bool = False
+    """Whether it answers without waiting for another machine, and says by `waiting.begin` where it
+    waits for anything else: then cheap requests are served in the thread of all connections."""
     capabilities: Capabilities
 
     @abstractmethod

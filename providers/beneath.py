@@ -5,7 +5,7 @@ import os
 import threading
 from pathlib import Path
 
-from providers import linux
+from providers import linux, waiting
 from providers.errors import InvalidPath, NotADirectory, Unavailable
 from providers.place import Place
 
@@ -20,10 +20,11 @@ class Handle:
     turn its descriptor into one of a different file.
     """
 
-    __slots__ = ("fd",)
+    __slots__ = ("fd", "is_local")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.is_local = linux.is_local(fd)
 
     def __del__(self) -> None:
         os.close(self.fd)
@@ -35,6 +36,9 @@ class Beneath:
     With `follow`, links are followed as long as they stay inside; else any link is ELOOP. Leaving
     the root is EXDEV. `_root`, `_follow`, `_create` and `_walks` are fixed; `_lock` guards
     `_handle`, which is read without it.
+
+    A thread that must not wait opens only what the kernel has in memory, and nothing that is
+    mounted below the root.
     """
 
     def __init__(
@@ -50,12 +54,19 @@ class Beneath:
         self._lock = threading.Lock()
         self._handle: Handle | None = None
 
+    @property
+    def is_local(self) -> bool:
+        """Tell whether the root is known to lie on a disk of this machine; it is not asked here."""
+        handle = self._handle
+        return handle is not None and handle.is_local and not self._walks
+
     def root(self) -> Handle:
         """Return the handle of the root, opened when first asked for; Unavailable without it."""
         return self._handle or self.renew()
 
     def renew(self) -> Handle:
         """Open the root anew if its path leads to another folder than before."""
+        waiting.begin()
         with self._lock:
             try:
                 fresh = Handle(self._open_root())
@@ -83,6 +94,8 @@ class Beneath:
         """Open what stands at `path`. With O_PATH the caller must refuse a link that it gets."""
         root = self.root()
         try:
+            if waiting.is_refused():
+                return self._open_now(root, path, flags)
             if not self._walks:
                 try:
                     return linux.openat2(root.fd, path or ".", flags, self._resolve)
@@ -96,6 +109,31 @@ class Beneath:
         except FileNotFoundError:
             self.check_root(root)
             raise
+
+    def _open_now(self, root: Handle, path: str, flags: int) -> int:
+        """Open what the kernel has in memory.
+
+        It keeps no note of names that are free, so whoever only asks what there is has the one
+        folder looked through that the name would stand in.
+        """
+        resolve = self._resolve | linux.RESOLVE_NO_XDEV
+        try:
+            return linux.openat2(root.fd, path or ".", flags, resolve | linux.RESOLVE_CACHED, 1)
+        except OSError as error:
+            # The last is how kernels before 5.12 tell that they know no RESOLVE_CACHED.
+            if error.errno not in (errno.EAGAIN, errno.EXDEV, errno.EINVAL):
+                raise
+            if error.errno != errno.EAGAIN or flags != os.O_PATH:
+                raise waiting.WouldWait from None
+        head, _, name = path.rpartition("/")
+        try:
+            folder = linux.openat2(root.fd, head or ".", _FOLDER, resolve | linux.RESOLVE_CACHED, 1)
+        except OSError:
+            raise waiting.WouldWait from None
+        try:
+            return linux.openat2(folder, name, flags, resolve)
+        finally:
+            os.close(folder)
 
     def folder(self, path: str, flags: int = os.O_PATH) -> int:
         """Open the folder at `path`."""

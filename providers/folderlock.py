@@ -1,13 +1,12 @@
 """The lock that makes "check, then rename" one step among all who use this provider."""
 
-import contextlib
 import errno
 import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
 
+from providers import waiting
 from providers.errors import TimedOut
 
 _PATIENCE_SECONDS = 30.0
@@ -18,25 +17,48 @@ _LONGEST_PAUSE_SECONDS = 0.02
 _STRIPES = tuple(threading.Lock() for _ in range(64))
 
 
-@contextlib.contextmanager
-def locked(*folders: int) -> Iterator[None]:
+class locked:  # noqa: N801 - used as the function that it looks like
     """Hold the locks of these folders, given as descriptors, against threads and processes.
 
     Order: stripes by number, then folders by device and inode. Raises TimedOut when another
-    program keeps a folder locked.
+    program keeps a folder locked. All attributes are fixed once the block has begun.
     """
-    inodes = {}
-    for folder in folders:
-        status = os.fstat(folder)
-        inodes[status.st_dev, status.st_ino] = folder
-    with contextlib.ExitStack() as held:
-        for number in sorted({hash(inode) % len(_STRIPES) for inode in inodes}):
-            held.enter_context(_STRIPES[number])
-        for inode in sorted(inodes):
-            descriptor = _flock(inodes[inode])
-            if descriptor is not None:
-                held.callback(os.close, descriptor)
-        yield
+
+    __slots__ = ("_folders", "_held", "_stripes")
+
+    def __init__(self, *folders: int) -> None:
+        self._folders = folders
+        self._stripes: list[threading.Lock] = []
+        self._held: list[int] = []
+
+    def __enter__(self) -> None:
+        inodes = {}
+        for folder in self._folders:
+            status = os.fstat(folder)
+            inodes[status.st_dev, status.st_ino] = folder
+        try:
+            for number in sorted({hash(inode) % len(_STRIPES) for inode in inodes}):
+                stripe = _STRIPES[number]
+                if not stripe.acquire(blocking=False):
+                    waiting.begin()
+                    stripe.acquire()
+                self._stripes.append(stripe)
+            for inode in sorted(inodes):
+                descriptor = _flock(inodes[inode])
+                if descriptor is not None:
+                    self._held.append(descriptor)
+        except BaseException:
+            self._release()
+            raise
+
+    def __exit__(self, *exc: object) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        while self._held:
+            os.close(self._held.pop())
+        while self._stripes:
+            self._stripes.pop().release()
 
 
 def _flock(folder: int) -> int | None:
@@ -70,6 +92,7 @@ def _wait(descriptor: int) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            waiting.begin()
             if time.monotonic() > deadline:
                 raise TimedOut(
                     detail="another program keeps the folder locked; end it or let it finish"

@@ -12,9 +12,11 @@ import sys
 if sys.platform != "linux":
     raise ImportError("a local folder is served on Linux only: it needs openat2 or O_PATH")
 
+RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
+RESOLVE_CACHED = 0x20
 
 _PR_SET_PDEATHSIG = 1
 # The numbers of M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
@@ -25,6 +27,22 @@ _FICLONE = 0x40049409
 _TRIES = 64
 _BLOCK_BYTES = 1 << 20
 _RANGE_BYTES = 1 << 30
+
+# File systems that wait for no other machine: ext, XFS, Btrfs, tmpfs, ramfs, F2FS, ZFS, bcachefs,
+# and the layers of containers.
+_LOCAL_FILE_SYSTEMS = frozenset(
+    {
+        0xEF53,
+        0x58465342,
+        0x9123683E,
+        0x01021994,
+        0x858458F6,
+        0xF2F52010,
+        0x2FC12FC1,
+        0xCA451A4E,
+        0x794C7630,
+    }
+)
 
 # How kernels and file systems say "not here": too old, wrong file system, or a sandbox.
 _MISSING = frozenset(
@@ -71,7 +89,7 @@ def has_openat2() -> bool:
     return True
 
 
-def openat2(folder: int, path: str, flags: int, resolve: int) -> int:
+def openat2(folder: int, path: str, flags: int, resolve: int, tries: int = _TRIES) -> int:
     """Open `path` below the descriptor `folder` under the limits of `resolve`.
 
     Raises the OSError of the kernel; EAGAIN only when renames disturb it many times in a row.
@@ -80,7 +98,6 @@ def openat2(folder: int, path: str, flags: int, resolve: int) -> int:
     if b"\0" in encoded:  # C would silently stop there and open another file
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     how = _how(flags | os.O_CLOEXEC, resolve)
-    tries = _TRIES
     while True:
         descriptor: int = _syscall(_SYS_OPENAT2, folder, encoded, how, 24)
         if descriptor >= 0:
@@ -90,6 +107,12 @@ def openat2(folder: int, path: str, flags: int, resolve: int) -> int:
         if number == errno.EINTR or (number == errno.EAGAIN and tries):
             continue
         raise OSError(number, os.strerror(number))
+
+
+def is_local(descriptor: int) -> bool:
+    """Tell whether a file or folder lies on a file system that waits for no other machine."""
+    buffer = (ctypes.c_ulong * 64)()
+    return not _libc.fstatfs(descriptor, buffer) and buffer[0] in _LOCAL_FILE_SYSTEMS
 
 
 def rename_new(source_folder: int, source: str, target_folder: int, target: str) -> None:

@@ -1,11 +1,13 @@
 """A folder of this machine.
 
 How it is cut: `beneath` opens paths that cannot leave the root, `inode` reads what the system tells
-of a file, `replacement` writes (with `temporary` and `folderlock`), `linux` has the system calls.
+of a file and `members` of those in a folder, `replacement` writes (with `temporary` and
+`folderlock`), `linux` has the system calls.
 """
 
 import contextlib
 import errno
+import functools
 import math
 import os
 import stat
@@ -13,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from providers import abilities, attributes, temporary
+from providers import abilities, attributes, temporary, waiting
 from providers.base import Capabilities, Entry, Options, Provider, Reader, Usage, Writer
 from providers.beneath import Beneath
 from providers.errors import (
@@ -30,7 +32,8 @@ from providers.errors import (
 )
 from providers.folderlock import locked
 from providers.inode import entry_of, refusal_of, version_of
-from providers.names import RESERVED_PREFIX, basename, check_path, join
+from providers.members import members
+from providers.names import basename, check_path, join
 from providers.pinned import Pinned
 from providers.place import Place
 from providers.replacement import Replacement
@@ -81,13 +84,19 @@ class LocalProvider(Provider):
         self._capabilities: Capabilities | None = None
 
     @property
+    def prompt(self) -> bool:  # type: ignore[override]  # known once the root was opened
+        """Say whether the disk is this machine's own, and need not be waited for at a commit."""
+        return self._beneath.is_local and not self._durable
+
+    @property
     def capabilities(self) -> Capabilities:  # type: ignore[override]  # lazy
         """Say what the file system can do; it is asked when the root can first be opened."""
         return self._capabilities or self._ask_capabilities()
 
     def stat(self, path: str) -> Entry:
         with Translated(path):
-            if "/" not in check_path(path):  # one call, where the kernel cannot go astray
+            # One call, where the kernel cannot go astray.
+            if "/" not in check_path(path) and not waiting.is_refused():
                 root = self._beneath.root()
                 try:
                     status = os.stat(path or ".", dir_fd=root.fd, follow_symlinks=False)
@@ -106,11 +115,8 @@ class LocalProvider(Provider):
         with Translated(path):
             descriptor = self._beneath.folder(check_path(path), os.O_RDONLY)
             try:
-                with os.scandir(descriptor) as members:
-                    for member in members:
-                        entry = self._member(path, member)
-                        if entry is not None:
-                            yield entry
+                behind = functools.partial(self._behind, path) if self._follow else None
+                yield from members(descriptor, behind)
             finally:
                 os.close(descriptor)
 
@@ -307,19 +313,10 @@ class LocalProvider(Provider):
             os.close(descriptor)
         return self._capabilities
 
-    def _member(self, path: str, member: os.DirEntry[str]) -> Entry | None:
-        if member.name.startswith(RESERVED_PREFIX):
-            return None
-        try:
-            status = member.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        kind = status.st_mode & 0o170000
-        if kind in (stat.S_IFREG, stat.S_IFDIR):
-            return entry_of(member.name, status)
-        if kind == stat.S_IFLNK and self._follow:
-            with contextlib.suppress(StorageError):
-                return self.stat(join(path, member.name))
+    def _behind(self, path: str, name: str) -> Entry | None:
+        """Return what a link in the folder `path` leads to, None if that is not to be seen."""
+        with contextlib.suppress(StorageError):
+            return self.stat(join(path, name))
         return None
 
     def _open_file(self, path: str) -> tuple[int, os.stat_result]:

@@ -54,6 +54,7 @@ class MemoryProvider(Provider):
     name = "memory"
     options = MemoryOptions
     one_process = True
+    prompt = True
     capabilities = Capabilities(
         create=True,
         modify=True,
@@ -271,6 +272,9 @@ class _MemoryReader(Reader):
         if offset < 0 or size < 0:
             raise BadRange(detail="offset and size may not be negative")
         return self._content.get(offset, size)
+
+    def read_now(self, offset: int, size: int) -> bytes:
+        return self.read_at(offset, size)
 
     def close(self) -> None:
         pass

@@ -43,6 +43,18 @@ class Pinned(Reader):
             self.check()
             return data
 
+    def read_now(self, offset: int, size: int) -> bytes | bytearray | None:
+        buffer = bytearray(size)
+        try:
+            done = os.preadv(self._fd(), (buffer,), offset, os.RWF_NOWAIT)
+        except OSError:  # the disk has to be asked, or the file system cannot tell
+            return None
+        if done != size:
+            return None
+        with Translated(self._path):
+            self.check()
+        return buffer
+
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:

@@ -21,12 +21,13 @@ from vfs.auth.vault import Vault, VaultError
 from vfs.binding import bind, stamps, vault_of
 from vfs.cache_config import CacheMode
 from vfs.config import Config, MountConfig, ServerConfig, StoreConfig
-from vfs.dav.door import handlers
+from vfs.dav.door import handlers, prompt_rules
 from vfs.dav.parts import Parts
 from vfs.dav.sweeper import Sweeper
 from vfs.entrance import Entrance
 from vfs.http.gate import Gate
 from vfs.http.listeners import listeners, why_not_bound
+from vfs.http.promptness import Promptness
 from vfs.http.server import Server
 from vfs.http.sharing import SHARES_NAME, Sharing
 from vfs.processing import Processing
@@ -103,6 +104,7 @@ class App:
             ended=self.entrance.ended,
             trusted_proxies=[ipaddress.ip_network(network) for network in server.trusted_proxies],
             public_url=server.public_url or "",
+            prompt=Promptness(prompt_rules(self.tree, self.state)),
         )
         try:
             self.server = Server(

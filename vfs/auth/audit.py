@@ -36,7 +36,7 @@ _encode = msgspec.json.Encoder().encode
 Outcome = Literal["ok", "refused", "failed", "cut"]
 
 
-class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request that was answered. Texts are as they came; what is unfit for a line is escaped.
 
     `time` is when it began, in Unix seconds; `request` is its id. `user` is None for a caller
@@ -57,6 +57,25 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     destination: str | None = None
     status: int
     outcome: Outcome
+    received: int
+    sent: int
+    ms: float
+
+
+class _Line(msgspec.Struct, frozen=True, gc=False):
+    """A request as its line has it: the names and their order are the format."""
+
+    time: str
+    kind: str
+    request: str
+    user: str | None
+    credential: str
+    address: str
+    method: str
+    path: str
+    destination: str | msgspec.UnsetType
+    status: int
+    outcome: str
     received: int
     sent: int
     ms: float
@@ -101,24 +120,28 @@ class Audit:
 
     def write(self, record: AuditRecord) -> None:
         """Append a request. Raises nothing."""
-        line: dict[str, object] = {
-            "time": self._stamp(record.time),
-            "kind": "request",
-            "request": _fit(record.request),
-            "user": None if record.user is None else _fit(record.user),
-            "credential": _fit(record.credential),
-            "address": _fit(record.address),
-            "method": _fit(record.method),
-            "path": _fit(record.path),
-        }
-        if record.destination is not None:
-            line["destination"] = _fit(record.destination)
-        line["status"] = record.status
-        line["outcome"] = record.outcome
-        line["received"] = record.received
-        line["sent"] = record.sent
-        line["ms"] = round(record.ms, 2)
-        self._append(_encode(line) + b"\n")
+        destination = record.destination
+        self._append(
+            _encode(
+                _Line(
+                    self._stamp(record.time),
+                    "request",
+                    _fit(record.request),
+                    None if record.user is None else _fit(record.user),
+                    _fit(record.credential),
+                    _fit(record.address),
+                    _fit(record.method),
+                    _fit(record.path),
+                    msgspec.UNSET if destination is None else _fit(destination),
+                    record.status,
+                    record.outcome,
+                    record.received,
+                    record.sent,
+                    round(record.ms, 2),
+                )
+            )
+            + b"\n"
+        )
 
     def note(self, action: str, **fields: str | float | None) -> None:
         """Append what an administrator did, as "user added" with `user` and `by`."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from providers import waiting
 from vfs.auth import credentials
 from vfs.auth.caller import Caller
 from vfs.auth.credentials import Credential
@@ -111,6 +112,7 @@ class Authenticator:
 
     def _verified(self, shown: str, address: str) -> Caller:
         credential = credentials.parse(shown)
+        waiting.begin()
         if credential.is_token:
             # Nobody can guess one, and an old one in one job must not hold up all others there.
             return self._remembered(shown, lambda: self._token(credential.secret))

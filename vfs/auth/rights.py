@@ -56,14 +56,17 @@ class Rights:
 
     def allows(self, caller: Caller, path: str, right: Right) -> bool:
         """Tell whether `caller` has `right` at `path`."""
-        return any(
-            right in grant.rights and paths.is_within(path, grant.path)
-            for grant in self.grants(caller)
-        )
+        for grant in self.grants(caller):  # a loop, since it runs on each operation
+            if right in grant.rights and paths.is_within(path, grant.path):
+                return True
+        return False
 
     def allows_any(self, caller: Caller, path: str, *rights: Right) -> bool:
         """Tell whether `caller` has one of `rights` at `path`."""
-        return any(self.allows(caller, path, right) for right in rights)
+        for right in rights:  # noqa: SIM110 - likewise
+            if self.allows(caller, path, right):
+                return True
+        return False
 
     def allows_somewhere(self, caller: Caller, *rights: Right) -> bool:
         """Tell whether `caller` has one of `rights` at any path."""
@@ -80,10 +83,10 @@ class Rights:
 
         Such a folder may be walked through: its listing shows just what leads on.
         """
-        return any(
-            grant.path != folder and paths.is_within(grant.path, folder)
-            for grant in self.grants(caller)
-        )
+        for grant in self.grants(caller):
+            if grant.path != folder and paths.is_within(grant.path, folder):
+                return True
+        return False
 
     def _given(self, caller: Caller) -> Iterable[Grant]:
         if self._open:

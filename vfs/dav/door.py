@@ -11,8 +11,10 @@ from vfs.dav.proppatch import PropPatch
 from vfs.dav.transfers import Transfers
 from vfs.http.bad_request import BadRequest
 from vfs.http.gate import Handler
+from vfs.http.promptness import Rule
 from vfs.http.reading import Reading
 from vfs.http.request import Request, Response
+from vfs.http.target import parse_destination
 from vfs.http.writing import Writing
 from vfs.state.base import StateStore
 from vfs.tree.tree import Tree
@@ -57,6 +59,48 @@ def handlers(tree: Tree, store: StateStore, parts: Parts) -> dict[str, Handler]:
     table["OPTIONS"] = options(lambda: ", ".join(table))
     refuse = _refusal(", ".join(uploads))
     return {method: _parted(table[method], uploads.get(method, refuse)) for method in table}
+
+
+def prompt_rules(tree: Tree, store: StateStore) -> dict[str, Rule]:
+    """Return which requests are cheap where no store waits for another machine.
+
+    What may have to wait for other writers of the state store is not: its transactions are short,
+    but those of another process may be stopped with it.
+    """
+
+    def reads(request: Request) -> str | None:
+        return None if request.target.is_upload else tree.prompt_mount(request.path)
+
+    def makes(request: Request) -> str | None:
+        return None if request.has_body else reads(request)
+
+    def writes(request: Request) -> str | None:
+        # Setting a time may wait for the clock of the file system to move on.
+        headers = request.headers
+        return None if "x-oc-mtime" in headers or "content-range" in headers else reads(request)
+
+    def removes(request: Request) -> str | None:
+        mount = makes(request)
+        return None if mount is None or store.knows(request.path) else mount
+
+    def moves(request: Request) -> str | None:
+        mount = removes(request)
+        if mount is None:
+            return None
+        target = parse_destination(request.headers.get("destination", ""), request.origins)
+        same = tree.prompt_mount(target.path) == mount
+        return mount if same and not store.knows(target.path) else None
+
+    return {
+        "GET": reads,
+        "HEAD": reads,
+        "OPTIONS": reads,
+        "PROPFIND": reads,
+        "PUT": writes,
+        "MKCOL": makes,
+        "DELETE": removes,
+        "MOVE": moves,
+    }
 
 
 def _parted(files: Handler, uploads: Handler) -> Handler:

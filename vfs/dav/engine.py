@@ -16,6 +16,7 @@ from providers.errors import NotFound
 from vfs.auth.right import Right
 from vfs.dav.locks import Locks, principal
 from vfs.http.bad_request import BadRequest
+from vfs.http.environ import environ_of
 from vfs.http.request import Request, Response
 from vfs.state.base import StateStore
 from vfs.state.errors import NoSuchLock
@@ -41,7 +42,7 @@ class Engine:
             kept = [header for header in headers if header[0] not in ("Content-Length", "Date")]
             answer.append((int(status[:3]), kept))
 
-        environ = request.environ | {
+        environ = environ_of(request.arrival) | {
             "PATH_INFO": request.path,
             "wsgidav.user_name": principal(request),
             _REQUEST: request,

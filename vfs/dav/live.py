@@ -12,7 +12,7 @@ from vfs.dav.xml import Name
 from vfs.http.markup import OURS, escape
 from vfs.http.request import Request
 from vfs.http.target import quote
-from vfs.state.base import Depth, LockRecord, StateStore
+from vfs.state.base import Depth, LockRecord
 from vfs.tree import paths
 from vfs.tree.tree import Tree
 
@@ -54,16 +54,11 @@ class Live:
     `values` is fixed; `locks` is filled page by page by whoever lists.
     """
 
-    def __init__(self, tree: Tree, store: StateStore, request: Request) -> None:
+    def __init__(self, tree: Tree, request: Request) -> None:
         self._tree = tree
         self._request = request
-        self._store = store
         self._usage: tuple[int | None, int | None] | None = None
-        self._inherited = (
-            [lock for lock in store.locks_on(request.path) if lock.depth is Depth.INFINITY]
-            if store.any_locks()
-            else []
-        )
+        self._inherited: list[LockRecord] = []
         self.locks: dict[str, list[LockRecord]] = {}
         self.values: Mapping[Name, Value] = {
             **BASIC,
@@ -78,6 +73,11 @@ class Live:
                 str(round(entry.stale_seconds)) if entry.stale_seconds else None
             ),
         }
+
+    def take(self, locks: list[LockRecord]) -> None:
+        """Take the locks that cover the requested path: some of them its members inherit."""
+        self.locks[self._request.path] = locks
+        self._inherited = [lock for lock in locks if lock.depth is Depth.INFINITY]
 
     def _lockdiscovery(self, path: str, _entry: Entry) -> str:
         own = self.locks.get(path, [])

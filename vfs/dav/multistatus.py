@@ -1,6 +1,6 @@
 """Answers about many resources: 207 Multi-Status, by compiled templates, streamed in blocks."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 
 from providers.base import Entry
@@ -17,6 +17,7 @@ Value = Callable[[str, Entry], str | None]
 _BLOCK_CHARACTERS = 64 * 1024
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">\n'
 _PROTECTED = "<D:error><D:cannot-modify-protected-property/></D:error>"
+_OPENING = "<D:response><D:href>"
 _TAIL = "</D:multistatus>\n"
 
 
@@ -110,6 +111,13 @@ class PropfindTemplate:
             return form % (href, *(value for value in values if value is not None))
         return self._with_dead(href, values, dead or {})
 
+    def is_of_entries(self, constant: Collection[Name]) -> bool:
+        """Tell whether an entry alone gives all that is asked for of a resource without dead ones.
+
+        So it is when each property is basic, or is the same for all of them, as `constant` are.
+        """
+        return all(name in BASIC or name in constant for name, _ in self._live)
+
     def _with_dead(self, href: str, values: Sequence[str | None], dead: Mapping[Name, str]) -> str:
         there = [
             (name, value)
@@ -148,6 +156,20 @@ class PropfindTemplate:
         return propstat_response("%s", [(200, found), (404, missing)])
 
 
+def page(folder: str, fragments: Iterable[str]) -> str:
+    """Return the responses of some members of a folder, given its quoted href without a slash.
+
+    A fragment is a response from behind the folder's href on.
+    """
+    opening = f"{_OPENING}{folder}/"
+    return opening + opening.join(fragments)
+
+
+def fragment(response: str) -> str:
+    """Return what of a response may stand behind any folder's href; its own href is a name."""
+    return response.removeprefix(_OPENING)
+
+
 def multistatus(responses: Iterable[str]) -> Iterator[bytes]:
     """Yield the whole document in blocks; holds one block."""
     held = [_HEAD]
@@ -169,7 +191,7 @@ def propstat_response(href: str, groups: Iterable[tuple[int, Sequence[str]]]) ->
     A resource of which nothing is told still has its response, with an empty 200.
     """
     body = _propstats(groups) or f"<D:propstat><D:prop/>{_status(200)}</D:propstat>"
-    return f"<D:response><D:href>{href}</D:href>{body}</D:response>\n"
+    return f"{_OPENING}{href}</D:href>{body}</D:response>\n"
 
 
 def mkcol_body(groups: Iterable[tuple[int, Sequence[str]]]) -> bytes:

@@ -65,7 +65,7 @@ class Parts:
             file = path.open("xb")
         try:
             with file:
-                while block := body.read(BLOCK_BYTES):
+                for block in body.blocks():
                     if check is not None:
                         check.update(block)
                     with _translated():

@@ -10,6 +10,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from providers.base import Reader
+from providers.waiting import WouldWait
 from vfs.http.bad_request import BadRequest
 from vfs.http.body import Body
 from vfs.http.head import Head
@@ -25,6 +26,7 @@ TAIL_BYTES = 64 * 1024
 """The end of a file, which is read and sent only when the version has been checked once more."""
 
 _BODILESS = frozenset({204, 304})
+_STATUS_LINES = {int(status): f"{int(status)} {status.phrase}" for status in HTTPStatus}
 
 # Some file systems cannot.
 _NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
@@ -75,8 +77,10 @@ class Answer:
         self._line = line
         self._head: Head | None = None
         self._body: Body | None = None
+        self._code = 0
         self._status = ""
         self._headers: list[tuple[str, str]] = []
+        self._unsent: int | None = None
         self._started = False
         self._chunked = False
         self._left: int | None = None
@@ -91,7 +95,12 @@ class Answer:
         """Tell whether a cut answer would be taken for a whole one, as it ends with the stream."""
         if not self._started or self.is_whole:
             return False
-        return not (self._chunked or self._left is not None or self._is_bodiless())
+        return not (self._chunked or self._left is not None or self.is_bodiless())
+
+    @property
+    def is_under_way(self) -> bool:
+        """Tell whether its only packet went out in part: `resume` sends the rest."""
+        return self._unsent is not None
 
     def expect(self, head: Head, body: Body) -> None:
         """Say which request is answered."""
@@ -107,11 +116,16 @@ class Answer:
         """Take status and headers from the application: WSGI's start_response."""
         if self._started and exc_info:
             raise exc_info[1]
-        self._status = status
+        self._code, self._status = int(status[:3]), status
         self._headers = headers
         return self._write
 
-    def send(self, result: Iterable[bytes]) -> None:
+    def tell(self, status: int, headers: list[tuple[str, str]]) -> None:
+        """Take status and headers from an application that needs no WSGI."""
+        self._code, self._status = status, _STATUS_LINES[status]
+        self._headers = headers
+
+    def send(self, result: Iterable[bytes | bytearray]) -> None:
         """Send the application's whole result."""
         if isinstance(result, FileSlice):
             self._send_file(result)
@@ -119,9 +133,21 @@ class Answer:
             for block in result:
                 if block:
                     self._write(block)
-                    if self._is_bodiless():
+                    if self.is_bodiless():
                         break
         self._finish()
+
+    def resume(self) -> None:
+        """Send the end of an answer that is under way."""
+        assert self._unsent is not None
+        self._line.send_rest()  # may be left undone once more
+        self.sent += self._unsent
+        self._unsent = None
+        self._finish()
+
+    def is_bodiless(self) -> bool:
+        """Tell whether this answer has no body, whatever the application gave."""
+        return (self._head is not None and self._head.method == "HEAD") or self._code in _BODILESS
 
     def refuse(self, error: BadRequest) -> None:
         """Answer with an error instead, if nothing has been sent; else cut the connection."""
@@ -131,7 +157,7 @@ class Answer:
             return
         self._chunked, self._left = False, None
         text = f"{error.detail}\n".encode(errors="backslashreplace")
-        self._status = f"{error.status} {HTTPStatus(error.status).phrase}"
+        self._code, self._status = error.status, _STATUS_LINES[error.status]
         self._headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(text))),
@@ -155,8 +181,8 @@ class Answer:
         else:
             self.is_whole = True
 
-    def _write(self, data: bytes) -> None:
-        if self._is_bodiless():
+    def _write(self, data: bytes | bytearray) -> None:
+        if self.is_bodiless():
             if not self._started:
                 self._begin(b"")
             return
@@ -165,30 +191,39 @@ class Answer:
         else:
             self._send(b"", data)
 
-    def _send(self, frame: bytes, data: bytes) -> None:
+    def _send(self, frame: bytes, data: bytes | bytearray) -> None:
         """Send some of the body, behind what belongs to the protocol alone."""
         framed = self._framed(data) if data else data
-        self._line.send(frame + framed if frame else framed)
-        self.sent += len(data) if self._chunked else len(framed)
+        size = len(data) if self._chunked else len(framed)
+        try:
+            self._line.send(framed, frame)
+        except WouldWait:
+            self._unsent = size
+            raise
+        self.sent += size
         self._pace.add(len(frame) + len(framed))
 
-    def _framed(self, data: bytes) -> bytes:
+    def _framed(self, data: bytes | bytearray) -> bytes | bytearray:
         if self._chunked:
-            return b"%x\r\n%b\r\n" % (len(data), data)
+            return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))
         if self._left is not None:
-            data = data[: self._left]
+            if len(data) > self._left:
+                data = data[: self._left]
             self._left -= len(data)
         return data
 
-    def _is_bodiless(self) -> bool:
-        return (self._head is not None and self._head.method == "HEAD") or int(
-            self._status[:3]
-        ) in _BODILESS
-
-    def _begin(self, data: bytes) -> None:
+    def _begin(self, data: bytes | bytearray) -> None:
         """Send the head, with the first of the body in the same packet."""
-        names = {name.lower() for name, _ in self._headers}
-        headers = list(self._headers)
+        lines = [f"HTTP/1.1 {self._status}"]
+        length = None
+        is_dated = False
+        for name, value in self._headers:
+            lines.append(f"{name}: {value}")
+            lower = name.lower()
+            if lower == "content-length":
+                length = int(value)
+            elif lower == "date":
+                is_dated = True
         head, body = self._head, self._body
         self.keep = (
             not self._is_last
@@ -198,30 +233,30 @@ class Answer:
             and not self._line.host.stopping
             and body.settle()
         )
-        if not self._is_bodiless():
-            if "content-length" in names:
-                self._left = int(next(v for n, v in headers if n.lower() == "content-length"))
+        if not self.is_bodiless():
+            if length is not None:
+                self._left = length
             elif head is not None and head.version == "1.1":
                 self._chunked = True
-                headers.append(("Transfer-Encoding", "chunked"))
+                lines.append("Transfer-Encoding: chunked")
             else:
                 self.keep = False
-        if "date" not in names:
-            headers.append(("Date", _date(int(time.time()))))
+        if not is_dated:
+            lines.append(f"Date: {_date(int(time.time()))}")
         if not self.keep:
-            headers.append(("Connection", "close"))
+            lines.append("Connection: close")
         elif head is not None and head.version == "1.0":
-            headers.append(("Connection", "keep-alive"))
-        lines = [f"HTTP/1.1 {self._status}", *(f"{name}: {value}" for name, value in headers)]
-        text = "\r\n".join((*lines, "", ""))
-        if not text.count("\n") == text.count("\r") == len(lines) + 1 or "\0" in text:
+            lines.append("Connection: keep-alive")
+        lines += ("", "")
+        text = "\r\n".join(lines)
+        if not text.count("\n") == text.count("\r") == len(lines) - 1 or "\0" in text:
             raise ValueError("a header holds a line break")
         packet = text.encode("latin-1")
         self._started = True
         self._send(packet, data)
 
     def _send_file(self, part: FileSlice) -> None:
-        if self._is_bodiless():
+        if self.is_bodiless():
             self._write(b"")
             return
         descriptor = part.reader.fileno()

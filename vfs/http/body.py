@@ -1,24 +1,24 @@
 """Body: what a client sends after the head, read as it is asked for."""
 
-from collections.abc import Iterator
-
-import httptools
+import contextlib
+import select
+from collections.abc import Callable, Iterator
 
 from vfs.http.bad_request import BadRequest
+from vfs.http.chunks import LEAST_BYTES, RECEIVE_BYTES, Chunks, cut
 from vfs.http.head import Head
 from vfs.http.line import Line
 from vfs.http.pace import Pace
-
-FRAMING_BYTES = 64 * 1024
-"""Chunk sizes, extensions and trailers beyond the least that the chunks themselves need."""
-
-FRAMING_PER_BYTE = 8
-"""What a client may spend on framing for each byte that it sends, one-byte chunks included."""
+from vfs.http.splice import Splice
 
 DRAIN_BYTES = 64 * 1024
 """An unread rest up to this size is read away, to keep the connection."""
 
-RECEIVE_BYTES = 256 * 1024
+BLOCK_BYTES = 128 * 1024
+"""What is received of a large body before it is written: little enough to stay near the CPU."""
+
+SPLICE_FROM_BYTES = 256 * 1024
+"""Smaller bodies are not worth a pipe."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -31,12 +31,17 @@ class Body:
     `received` counts the bytes that were read.
     """
 
-    def __init__(self, line: Line, head: Head) -> None:
+    def __init__(self, line: Line, head: Head, content: bytes | None = None) -> None:
+        """Read from `line`; or from `content`, when all of it came with the head."""
         self.received = 0
         self._line = line
-        self._continue = head.expects_continue
+        self._continue = head.expects_continue and content is None
         self._pace: Pace | None = None
-        self._source = _Chunks(line) if head.chunked else _Counted(line, head.length)
+        self._source: Chunks | _Counted | _Content
+        if content is not None:
+            self._source = _Content(content)
+        else:
+            self._source = Chunks(line) if head.chunked else _Counted(line, head.length)
 
     def read(self, size: int = -1) -> bytes:
         """Return `size` bytes, fewer only at the end; all of them without `size`."""
@@ -57,6 +62,37 @@ class Body:
             if size > 0:
                 size -= len(part)
         return b"".join(parts)
+
+    def blocks(self, size: int = BLOCK_BYTES) -> Iterator[memoryview]:
+        """Yield all that is left in blocks of about `size` bytes.
+
+        A block is the caller's until the next one is asked for. Cheaper than `read` for large
+        bodies: all blocks share one buffer, into which the socket is read.
+        """
+        if self._is_over():
+            return
+        self._begin()
+        most = self._source.size
+        buffer = memoryview(bytearray(max(size, LEAST_BYTES) if most is None else min(size, most)))
+        while not self._is_over():
+            filled = self._source.fill(buffer, self._count)
+            if filled:
+                yield buffer[:filled]
+
+    def splice(self, descriptor: int, path: str) -> None:
+        """Write as much as can be moved into a file without seeing it; `blocks` has the rest.
+
+        That is all of a large body of known length without TLS. `path` is for errors.
+        """
+        source = self._source
+        if not isinstance(source, _Counted) or source.left < SPLICE_FROM_BYTES or self._line.secure:
+            return
+        self._begin()
+        with contextlib.closing(Splice(self._line, descriptor, path)) as splice:
+            if self._line.ahead:
+                splice.write(self._take(self._line.ahead))
+            while source.left and splice.is_able:
+                self._count(source.moved(splice))
 
     def readline(self, size: int = -1) -> bytes:
         """Return one line; here for what expects a whole file object, one byte at a time."""
@@ -100,105 +136,93 @@ class Body:
             self._line.send(CONTINUE)
 
     def _take(self, size: int) -> bytes:
-        assert self._pace is not None
         data = self._source.take(size)
-        self.received += len(data)
-        self._pace.add(len(data))
+        self._count(len(data))
         return data
+
+    def _count(self, size: int) -> None:
+        assert self._pace is not None
+        self.received += size
+        self._pace.add(size)
 
 
 class _Counted:
-    """A body whose length the head told."""
+    """A body whose length the head told; `left` is what has not been taken of it."""
 
     overran = False
 
     def __init__(self, line: Line, length: int) -> None:
         self._line = line
-        self._left = length
+        self.left = length
 
     @property
     def finished(self) -> bool:
-        return self._left == 0
+        return self.left == 0
+
+    @property
+    def size(self) -> int | None:
+        return self.left
+
+    def fill(self, buffer: memoryview, count: Callable[[int], None]) -> int:
+        """Fill the buffer, or what of it is needed."""
+        filled, end = 0, min(len(buffer), self.left)
+        while filled < end:
+            size = self._line.receive_into(buffer[filled:end])
+            if not size:
+                raise cut(f"{self.left} bytes of it are missing")
+            self.left -= size
+            filled += size
+            count(size)
+        return filled
+
+    def moved(self, splice: Splice) -> int:
+        """Let some of the body be moved; return how much."""
+        size = splice.move(self.left, lambda: self._line.wait(select.POLLIN))
+        if not size:
+            raise cut(f"{self.left} bytes of it are missing")
+        self.left -= size
+        return size
 
     def take(self, size: int) -> bytes:
-        data = self._line.receive(min(size, self._left))
+        data = self._line.receive(min(size, self.left))
         if not data:
-            raise _cut(f"{self._left} bytes of it are missing")
-        self._left -= len(data)
+            raise cut(f"{self.left} bytes of it are missing")
+        self.left -= len(data)
         return data
 
     def take_now(self, size: int) -> int | None:
-        data = self._line.receive_now(min(size, self._left))
+        data = self._line.receive_now(min(size, self.left))
         if not data:
             return None
-        self._left -= len(data)
+        self.left -= len(data)
         return len(data)
 
 
-class _Chunks:
-    """A body in chunks, taken apart by llhttp."""
+class _Content:
+    """A body that is there already."""
 
-    def __init__(self, line: Line) -> None:
-        self.overran = False
-        self._line = line
-        self._ready = bytearray()
-        self._complete = False
-        self._fed = 0
-        self._given = 0
-        self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data(b"PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+    overran = False
+
+    def __init__(self, content: bytes) -> None:
+        self._left = content
 
     @property
     def finished(self) -> bool:
-        return self._complete and not self._ready
+        return not self._left
 
-    def on_body(self, data: bytes) -> None:
-        """Take one piece from llhttp."""
-        self._ready += data
-        self._given += len(data)
+    @property
+    def size(self) -> int | None:
+        return len(self._left)
 
-    def on_message_complete(self) -> None:
-        """Take the end from llhttp."""
-        self._complete = True
-
-    def on_message_begin(self) -> None:
-        """Take the start of a message: after the end it is a next request, which is lost."""
-        self.overran = self._complete
+    def fill(self, buffer: memoryview, count: Callable[[int], None]) -> int:
+        data = self.take(len(buffer))
+        buffer[: len(data)] = data
+        count(len(data))
+        return len(data)
 
     def take(self, size: int) -> bytes:
-        while not self._ready and not self._complete:
-            data = self._line.receive(RECEIVE_BYTES)
-            if not data:
-                raise _cut("its last chunk is missing")
-            self._feed(data)
-        data = bytes(self._ready[:size])
-        del self._ready[:size]
+        data, self._left = self._left[:size], self._left[size:]
         return data
 
-    def take_now(self, size: int) -> int | None:
-        if not self._ready and not self._complete:
-            data = self._line.receive_now(size)
-            if not data:
-                return None
-            self._feed(data)
-        taken = len(self._ready)
-        self._ready.clear()
-        return taken
-
-    def _feed(self, data: bytes) -> None:
-        self._fed += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.overran = True
-        except httptools.HttpParserError as error:
-            self.overran = True
-            if not self._complete:
-                raise BadRequest(400, f"the chunks of the body are malformed: {error}") from error
-        if self._fed - self._given > FRAMING_BYTES + FRAMING_PER_BYTE * self._given:
-            self.overran = True
-            raise BadRequest(400, "the chunks of the body are nearly all framing")
-
-
-def _cut(what: str) -> BadRequest:
-    return BadRequest(400, f"the body was cut: {what}; nothing was stored")
+    def take_now(self, size: int) -> int:
+        return len(self.take(size))

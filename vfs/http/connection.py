@@ -1,6 +1,5 @@
 """Connection: one socket, from its first byte to its last."""
 
-import logging
 import select
 import socket
 import ssl
@@ -9,19 +8,18 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from providers.errors import StorageError
+from providers import waiting
 from vfs.http import head as heads
 from vfs.http.answer import Answer
 from vfs.http.bad_request import BadRequest
-from vfs.http.body import Body
-from vfs.http.environ import environ_of
+from vfs.http.exchange import Exchange
 from vfs.http.line import Host, PeerLost
 from vfs.http.pace import HEAD_SECONDS, IDLE_SECONDS, STALL_SECONDS
-from vfs.http.visit import FINISH_KEY
-
-_log = logging.getLogger(__name__)
 
 GATHER_BYTES = 64 * 1024
+JOINED_BYTES = 16 * 1024
+"""Up to here one buffer is cheaper than two."""
+
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 1024 * 1024
 
@@ -34,8 +32,9 @@ _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 class Connection:
     """A non-blocking socket with what has been read ahead of it.
 
-    The loop's thread gathers a request's head; then one pool thread answers it and gives the
-    connection back. Only one of them has it at any time, so nothing here needs a lock.
+    The loop's thread gathers a request's head, and answers it if nothing has to be waited for; else
+    one pool thread does, and gives the connection back. Only one of them has it at any time, so
+    nothing here needs a lock. `_exchange` is what was begun and not yet ended.
     """
 
     def __init__(self, host: Host, sock: socket.socket, address: tuple[Any, ...]) -> None:
@@ -51,6 +50,8 @@ class Connection:
         self._head_end = -1
         self._ended = False
         self._linger_bytes = 0
+        self._unsent = memoryview(b"")
+        self._exchange: Exchange | None = None
         self._deadline = time.monotonic() + HEAD_SECONDS
 
     @property
@@ -115,49 +116,54 @@ class Connection:
         self._searched = len(self._buffer)
         return len(self._buffer) > heads.HEAD_MAX_BYTES
 
-    # In a pool thread
+    # In a thread of the pool, or in the loop's for what need not wait
 
-    def communicate(self) -> bool:
-        """Answer the request that was gathered; tell whether the connection goes on."""
+    def communicate(self, *, now: bool = False) -> bool:
+        """Answer the request that was gathered; tell whether the connection goes on.
+
+        With `now` this is the loop's thread: what would wait raises WouldWait, and goes on at the
+        next call, which a thread of the pool makes.
+        """
         if self._ended:
             return False
-        head = None
-        answer = Answer(self)
-        try:
-            head = heads.parse(self._gathered())
-            body = Body(self, head)
-            answer.expect(head, body)
-            self._run(answer, environ_of(self, head, body), body)
-        except BadRequest as error:
-            answer.refuse(error)
-        except StorageError as error:
-            # The head is out already, or the application would have turned it into an answer.
-            _log.warning("a transfer was cut: %s", error)
-            answer.refuse(BadRequest(502, "the store failed"))
-        except PeerLost as error:
-            _log.debug("lost %s: %s", self.remote_addr, error)
+        exchange = self._exchange
+        if exchange is None:
+            exchange = self._exchange = Exchange(self)
+        if not exchange.run(self._gathered, now=now):
+            self._exchange = None
             return False
-        except Exception:  # noqa: BLE001 - one request must not end the thread
-            _log.exception("a request failed: %s", head.method if head else "no head")
-            answer.refuse(BadRequest(500, "the gateway failed on this request; its log says why"))
+        self._exchange = None
+        answer = exchange.answer
         if not answer.keep:
             return self._linger(answer)
         self._deadline = time.monotonic() + (HEAD_SECONDS if self._buffer else IDLE_SECONDS)
         return True
 
-    def _run(self, answer: Answer, environ: dict[str, Any], body: Body) -> None:
-        try:
-            result = self.host.wsgi_app(environ, answer.start)
-            try:
-                answer.send(result)
-            finally:
-                close = getattr(result, "close", None)
-                if close is not None:
-                    close()
-        finally:
-            finish = environ.get(FINISH_KEY)
-            if finish is not None:
-                finish(body.received, answer.sent, whole=answer.is_whole)
+    @property
+    def ahead(self) -> int:
+        """How many bytes were read that nobody has taken yet."""
+        return len(self._buffer)
+
+    @property
+    def is_begun(self) -> bool:
+        """Tell whether a request was begun in the loop, and somebody else must go on."""
+        return self._exchange is not None
+
+    @property
+    def is_sending(self) -> bool:
+        """Tell whether nothing is left of the request that was begun but to send what is ready."""
+        return bool(self._unsent)
+
+    def give(self, seconds: float) -> None:
+        """Let the peer have so much time for what comes next."""
+        self._deadline = time.monotonic() + seconds
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether something came that the system will not tell of again."""
+        if self._buffer:
+            return True
+        return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
 
     def receive(self, size: int) -> bytes:
         """Return up to `size` bytes, waiting for the first; empty at the end of the stream."""
@@ -166,6 +172,20 @@ class Connection:
         while True:
             try:
                 return self.socket.recv(size)
+            except _WOULD_BLOCK as error:
+                self.wait(_events(error, select.POLLIN))
+            except OSError as error:
+                raise PeerLost(*error.args) from error
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """Put what is there into `buffer`, waiting for the first byte; 0 at the end."""
+        if self._buffer:
+            size = min(len(buffer), len(self._buffer))
+            buffer[:size] = self._from_buffer(size)
+            return size
+        while True:
+            try:
+                return self.socket.recv_into(buffer)
             except _WOULD_BLOCK as error:
                 self.wait(_events(error, select.POLLIN))
             except OSError as error:
@@ -180,18 +200,31 @@ class Connection:
         except OSError:
             return None
 
-    def send(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of `data`, waiting for the peer where it must."""
-        view = memoryview(data)
-        while view:
+    def send(self, data: bytes | bytearray | memoryview, before: bytes = b"") -> None:
+        """Send all of `data`, waiting for the peer where it must; `before` goes ahead of it."""
+        if len(data) < JOINED_BYTES or isinstance(self.socket, ssl.SSLSocket):
+            view = memoryview(before + data if before else data)
+            before = b""
+        else:
+            view = memoryview(data)
+        while view or before:
             try:
-                sent = self.socket.send(view)
+                sent = self.socket.sendmsg((before, view)) if before else self.socket.send(view)
             except _WOULD_BLOCK as error:
+                if waiting.is_refused():
+                    self._unsent = memoryview(before + bytes(view)) if before else view
+                    raise waiting.WouldWait from None
                 self.wait(_events(error, select.POLLOUT))
             except OSError as error:
                 raise PeerLost(*error.args) from error
             else:
-                view = view[sent:]
+                view = view[max(0, sent - len(before)) :]
+                before = before[sent:]
+
+    def send_rest(self) -> None:
+        """Send what was left when `send` raised WouldWait."""
+        rest, self._unsent = self._unsent, memoryview(b"")
+        self.send(rest)
 
     def wait(self, events: int) -> None:
         """Wait for the peer and count the time; raise BadRequest when it stalls."""
@@ -215,6 +248,8 @@ class Connection:
             self.closed = True
             self.host.forget(self.remote_addr)
             self.socket.close()
+            if self._exchange is not None:
+                self._exchange.drop()
 
     def _linger(self, answer: Answer) -> bool:
         """End the stream; tell whether the loop shall read on until the peer has the answer.

@@ -1,51 +1,94 @@
-"""A WSGI environment for one request."""
+"""A WSGI environment for one request, and the way back."""
 
-import re
 import sys
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, NamedTuple, cast
 
-from vfs.http.body import Body
-from vfs.http.head import Head
-from vfs.http.line import Line
-
-_AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+from vfs.http.arrival import Arrival
+from vfs.http.body import BLOCK_BYTES, Body
 
 TARGET_KEY = "headgate.target"
 """The request target as it came, so that its escapes are judged once, by `target`."""
 
+_PLAIN = ("CONTENT_TYPE", "CONTENT_LENGTH")
 
-def environ_of(line: Line, head: Head, body: Body) -> dict[str, Any]:
+
+class _Input:
+    """The body that another server gives, as far as handlers ask for it."""
+
+    received = 0
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self.received += len(data)
+        return data
+
+    def splice(self, descriptor: int, path: str) -> None:
+        """Leave all to `blocks`."""
+
+    def blocks(self, size: int = BLOCK_BYTES) -> Iterator[memoryview]:
+        while block := self.read(size):
+            yield memoryview(block)
+
+
+class _Server(NamedTuple):
+    host: str
+    port: int
+
+
+def environ_of(arrival: Arrival) -> dict[str, Any]:
     """Return the environment that PEP 3333 asks for, with the raw target beside it.
 
-    PATH_INFO is for logs and for who knows no better. It leaves out scheme and host of an absolute
-    target, for a password may stand there.
+    PATH_INFO is for logs and for who knows no better.
     """
-    path, _, query = head.target.partition(b"?")
-    path = _AUTHORITY.sub(b"", path, count=1) if path[:1] != b"/" else path
     environ: dict[str, Any] = {
-        "REQUEST_METHOD": head.method,
+        "REQUEST_METHOD": arrival.method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": path.decode("latin-1") or "/",
-        "QUERY_STRING": query.decode("latin-1"),
-        TARGET_KEY: head.target.decode("latin-1"),
-        "SERVER_NAME": line.host.host,
-        "SERVER_PORT": str(line.host.port),
-        "SERVER_PROTOCOL": f"HTTP/{head.version}",
+        "PATH_INFO": arrival.path,
+        "QUERY_STRING": arrival.query,
+        TARGET_KEY: arrival.target,
+        "SERVER_NAME": arrival.server.host,
+        "SERVER_PORT": str(arrival.server.port),
+        "SERVER_PROTOCOL": f"HTTP/{arrival.version}",
         "SERVER_SOFTWARE": "headgate",
-        "REMOTE_ADDR": line.remote_addr,
-        "REMOTE_PORT": str(line.remote_port),
+        "REMOTE_ADDR": arrival.address,
+        "REMOTE_PORT": str(arrival.port),
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "https" if line.secure else "http",
-        "wsgi.input": body,
+        "wsgi.url_scheme": arrival.scheme,
+        "wsgi.input": arrival.body,
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
     }
-    for name, value in head.fields.items():
-        key = name.decode("latin-1").upper().replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = f"HTTP_{key}"
-        environ[key] = value.decode("latin-1")
+    for name, value in arrival.headers.items():
+        key = name.upper().replace("-", "_")
+        environ[key if key in _PLAIN else f"HTTP_{key}"] = value
     return environ
+
+
+def arrival_of(environ: Mapping[str, Any]) -> Arrival:
+    """Return the request that a WSGI environment describes."""
+    headers = {
+        key[5:].lower().replace("_", "-"): value
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
+    }
+    for key in _PLAIN:
+        if environ.get(key):
+            headers[key.lower().replace("_", "-")] = environ[key]
+    body = environ["wsgi.input"]
+    return Arrival(
+        environ["REQUEST_METHOD"],
+        environ[TARGET_KEY],
+        headers,
+        body if isinstance(body, Body) else cast("Body", _Input(body)),
+        address=environ["REMOTE_ADDR"],
+        port=int(environ.get("REMOTE_PORT", 0)),
+        scheme=environ["wsgi.url_scheme"],
+        server=_Server(environ["SERVER_NAME"], int(environ["SERVER_PORT"])),
+    )

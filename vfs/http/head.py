@@ -16,8 +16,7 @@ TARGET_MAX_BYTES = 16 * 1024
 
 _LINE = re.compile(rb"[A-Z-]+ [!-~]+ HTTP/[0-9]\.[0-9]")
 _RAW_BYTE = re.compile(rb"[\x80-\xff]")
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\]")
-_PORT = re.compile(rb"(?::\d{0,5})?")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?")
 
 # Fields that hold one value. Two that are equal count as one, as some clients send them.
 _SINGLE = frozenset(
@@ -51,6 +50,17 @@ _SINGLE = frozenset(
 class Head:
     """One parsed request head. Everything is fixed once `parse` has returned it."""
 
+    __slots__ = (
+        "chunked",
+        "expects_continue",
+        "fields",
+        "keep_alive",
+        "length",
+        "method",
+        "target",
+        "version",
+    )
+
     def __init__(self) -> None:
         self.method = ""
         self.target = b""
@@ -64,6 +74,8 @@ class Head:
 
 class _Fields:
     """Receives llhttp's callbacks for one head."""
+
+    __slots__ = ("count", "fields", "target")
 
     def __init__(self) -> None:
         self.target = b""
@@ -99,10 +111,12 @@ def parse(data: bytes) -> Head:
     if line_end > TARGET_MAX_BYTES:
         raise BadRequest(414, f"a request line may have {TARGET_MAX_BYTES} bytes")
     line = data[:line_end]
-    if _RAW_BYTE.search(line):
+    is_proper = _LINE.fullmatch(line) is not None
+    if not is_proper and _RAW_BYTE.search(line):
         # Many people type names as they are; escape them as a careful client would have.
         line = _RAW_BYTE.sub(lambda byte: b"%%%02X" % byte[0][0], line)
         data = line + data[line_end:]
+        is_proper = _LINE.fullmatch(line) is not None
     receiver = _Fields()
     parser = httptools.HttpRequestParser(receiver)
     try:
@@ -118,7 +132,7 @@ def parse(data: bytes) -> Head:
     except httptools.HttpParserError as error:
         raise BadRequest(400, f"the request is no proper HTTP: {error}") from error
     # llhttp also takes further blanks, and protocols that only look like HTTP.
-    if receiver.count != 1 or _LINE.fullmatch(line) is None:
+    if receiver.count != 1 or not is_proper:
         raise BadRequest(400, "the request line or the headers are no proper HTTP")
     head = Head()
     head.method = parser.get_method().decode("ascii")
@@ -135,16 +149,17 @@ def _judge(head: Head) -> None:
         raise BadRequest(505, "this server speaks HTTP/1.1")
     if head.method == "CONNECT":
         raise BadRequest(405, "this server is no proxy")
-    wishes = {wish.strip() for wish in fields.get(b"connection", b"").lower().split(b",")}
     # llhttp forgets this once a request without a body is over.
-    head.keep_alive = b"close" not in wishes and (head.version == "1.1" or b"keep-alive" in wishes)
+    head.keep_alive = head.version == "1.1"
+    connection = fields.get(b"connection")
+    if connection is not None:
+        wishes = {wish.strip() for wish in connection.lower().split(b",")}
+        head.keep_alive = b"close" not in wishes and (head.keep_alive or b"keep-alive" in wishes)
     host = fields.get(b"host")
     if host is None and head.version == "1.1":
         raise BadRequest(400, "an HTTP/1.1 request needs a Host header")
-    if host is not None:
-        name = _HOST.match(host)
-        if name is None or _PORT.fullmatch(host, name.end()) is None:
-            raise BadRequest(400, "the Host header is malformed")
+    if host is not None and _HOST.fullmatch(host) is None:
+        raise BadRequest(400, "the Host header is malformed")
     coding = fields.get(b"transfer-encoding")
     if coding is not None:
         if head.version == "1.0":

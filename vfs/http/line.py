@@ -3,7 +3,11 @@
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+if TYPE_CHECKING:
+    from vfs.http.arrival import Arrival
+    from vfs.http.visit import Visit
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -12,12 +16,40 @@ class PeerLost(ConnectionError):
     """The peer is gone: there is nobody left to answer."""
 
 
+class Reply(NamedTuple):
+    """An answer that was made: `body` is bytes, blocks of bytes, or a FileSlice."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: Iterable[bytes] | bytes
+    visit: "Visit"
+
+
+class Native(Protocol):
+    """An application that takes requests as they are, without a WSGI environment."""
+
+    def answer(self, arrival: "Arrival") -> Reply:
+        """Answer one request; WouldWait in a thread that must not wait."""
+
+    def finish(self, reply: Reply, received: int, sent: int, *, whole: bool) -> None:
+        """Note that an answer is out, or that it will never be."""
+
+
+def native_of(application: object) -> Native | None:
+    """Return an application as what needs no WSGI, or None when it is not that."""
+    return cast("Native", application) if hasattr(application, "answer") else None
+
+
 class Host(Protocol):
     """The server, as a connection sees it."""
 
     host: str
     stopping: bool
     wsgi_app: Application
+
+    @property
+    def native(self) -> Native | None:
+        """The same application, if it can do without WSGI."""
 
     @property
     def port(self) -> int:
@@ -43,17 +75,30 @@ class Line(Protocol):
     def secure(self) -> bool:
         """Tell whether it is encrypted."""
 
+    @property
+    def ahead(self) -> int:
+        """How many bytes were read that nobody has taken yet."""
+
     def receive(self, size: int) -> bytes:
         """Return up to `size` bytes, waiting for the first; empty at the end of the stream.
 
         This, `send` and `wait` raise PeerLost, and BadRequest when the peer stalls.
         """
 
+    def receive_into(self, buffer: memoryview) -> int:
+        """Put what is there into `buffer`, waiting for the first byte; 0 at the end."""
+
     def receive_now(self, size: int) -> bytes | None:
         """Return what is there already, None when nothing is."""
 
-    def send(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of `data`, waiting for the peer where it must."""
+    def send(self, data: bytes | bytearray | memoryview, before: bytes = b"") -> None:
+        """Send all of `data`, waiting for the peer where it must; `before` goes ahead of it.
+
+        In a thread that must not wait, WouldWait: `send_rest` then sends what is left.
+        """
+
+    def send_rest(self) -> None:
+        """Send what was left when `send` raised WouldWait."""
 
     def wait(self, events: int) -> None:
         """Wait until the peer reads or writes, and count that to `waited_seconds`."""

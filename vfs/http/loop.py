@@ -1,6 +1,7 @@
 """Loop: accepts connections and gathers heads, so that no thread waits for a slow one."""
 
 import errno
+import gc
 import logging
 import select
 import socket
@@ -9,14 +10,23 @@ import time
 from contextlib import suppress
 from typing import Protocol
 
+from providers.waiting import WouldWait
 from vfs.http.connection import Connection
+from vfs.http.exchange import BODY_NOW_BYTES
 from vfs.http.line import Host
+from vfs.http.pace import GRACE_SECONDS, RATE_BYTES
 
 _log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 4096
 CONNECTIONS_PER_ADDRESS = 1024
 EXPIRE_SECONDS = 0.5
+
+SENDING_MAX = 128
+"""Connections whose small answers wait in the loop for their peers; more wait in the pool."""
+
+SEND_SECONDS = GRACE_SECONDS + BODY_NOW_BYTES / RATE_BYTES
+"""How long such a peer may take."""
 
 
 class Acceptor(Host, Protocol):
@@ -32,8 +42,9 @@ class Acceptor(Host, Protocol):
 class Loop:
     """One thread over one epoll; it takes the place of cheroot's ConnectionManager.
 
-    `_lock` guards the counts by address. A connection stands in `_waiting` while it is the loop's;
-    EPOLLONESHOT makes sure that no event of it arrives while a pool thread has it.
+    `_lock` guards the counts by address. A connection stands in `_waiting`, and in the epoll, while
+    it is the loop's; it is taken out of both before a pool thread has it. `_sending` are those that
+    wait to send: the loop's thread alone uses it.
     """
 
     def __init__(self, server: Acceptor, listener: socket.socket) -> None:
@@ -43,6 +54,7 @@ class Loop:
         self._epoll = select.epoll()
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
         self._waiting: dict[int, Connection] = {}
+        self._sending: set[int] = set()
         self._lock = threading.Lock()
         self._by_address: dict[str, int] = {}
         self._count = 0
@@ -52,6 +64,8 @@ class Loop:
     def run(self, _interval: float) -> None:
         """Serve until `stop`."""
         self._running = True
+        # What was made to serve lives as long as the process: no collection need look at it again.
+        gc.freeze()
         try:
             expire_at = time.monotonic()
             while not self._stopping:
@@ -72,7 +86,7 @@ class Loop:
         if connection.gather():
             self._server.process_conn(connection)
         else:
-            self._arm(connection, new=False)
+            self._arm(connection)
 
     def forget(self, address: str) -> None:
         """Count out a connection from `address` that is being closed."""
@@ -130,31 +144,71 @@ class Loop:
                 sock.close()
                 self.forget(address[0])
                 continue
-            self._arm(Connection(self._server, wrapped, address), new=True)
+            self._arm(Connection(self._server, wrapped, address))
 
-    def _arm(self, connection: Connection, *, new: bool) -> None:
+    def _arm(self, connection: Connection) -> None:
+        """Wait for what a connection sends."""
         fd = connection.socket.fileno()
         self._waiting[fd] = connection
-        events = select.EPOLLIN | select.EPOLLONESHOT
         try:
-            if new:
-                self._epoll.register(fd, events)
-            else:
-                self._epoll.modify(fd, events)
+            self._epoll.register(fd, select.EPOLLIN)
         except (OSError, ValueError):
             if self._waiting.pop(fd, None) is not None:
                 connection.close()
 
-    def _gather(self, fd: int) -> None:
+    def _take(self, fd: int) -> Connection | None:
+        """Wait no more for a connection, and return it unless somebody else was quicker."""
         connection = self._waiting.pop(fd, None)
+        if connection is not None:
+            self._sending.discard(fd)
+            with suppress(OSError, ValueError):
+                self._epoll.unregister(fd)
+        return connection
+
+    def _gather(self, fd: int) -> None:
+        connection = self._waiting.get(fd)
         if connection is None:
             return
-        if connection.gather():
+        if connection.is_sending or connection.gather():
+            self._answer(fd, connection)
+
+    def _answer(self, fd: int, connection: Connection) -> None:
+        """Answer a request here if nothing has to be waited for, else let the pool do it."""
+        goes_on = False
+        try:
+            goes_on = connection.communicate(now=True)
+            if fd in self._sending:
+                self._sending.discard(fd)
+                self._epoll.modify(fd, select.EPOLLIN)
+            if goes_on and not connection.has_more:
+                return
+        except WouldWait:
+            goes_on = True
+            if connection.is_sending and self._is_sent_here(fd, connection):
+                return
+        except Exception:  # noqa: BLE001 - one connection must not end the loop
+            _log.exception("a connection failed")
+        if self._take(fd) is None:
+            return
+        if not goes_on:
+            connection.close()
+        elif connection.is_begun or connection.gather():
+            # Who sends one request behind the other does not hold up the others.
             self._server.process_conn(connection)
         else:
-            self._arm(connection, new=False)
+            self._arm(connection)
+
+    def _is_sent_here(self, fd: int, connection: Connection) -> bool:
+        """Wait until the peer takes the rest of a small answer; False when too many do not."""
+        if fd not in self._sending:
+            if len(self._sending) >= SENDING_MAX:
+                return False
+            self._sending.add(fd)
+            connection.give(SEND_SECONDS)
+            self._epoll.modify(fd, select.EPOLLOUT)
+        return True
 
     def _expire(self, now: float) -> None:
         for fd, connection in list(self._waiting.items()):
-            if connection.is_overdue(now) and self._waiting.pop(fd, None) is not None:
+            if connection.is_overdue(now) and self._take(fd) is not None:
                 connection.close()

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import chain
 
+from providers import waiting
 from providers.base import Reader
 from providers.errors import Changed, Denied, IsADirectory, NotFound, StorageError
 from vfs.http import accept, encodings
@@ -147,8 +148,10 @@ class Reading:
             raise BadRequest(412, "The file is not in the version that the request names.")
         if request.method == "GET":
             reader.prepare()
-        headers += remark_headers(reader.remarks, request.prefix)
-        headers += self._digest_headers(request, reader)
+        if reader.remarks:
+            headers += remark_headers(reader.remarks, request.prefix)
+        if "want-digest" in request.headers or "want-repr-digest" in request.headers:
+            headers += self._digest_headers(request, reader)
         headers += browser_headers(kind)
         headers.append(("Content-Type", kind))
         if coding:
@@ -197,6 +200,7 @@ class Reading:
             if known is not None:
                 self._digests.move_to_end(key)
                 return known
+        waiting.begin()
         digest = self._tree.checksum(request.caller, request.path, algorithm, expect=entry.version)
         if digest is None:
             hasher = Hasher((algorithm,))
@@ -215,6 +219,8 @@ class Reading:
 class _Coded:
     """A whole file in a content coding, made while it is sent."""
 
+    is_read = True
+
     def __init__(self, reader: Reader, coding: str) -> None:
         self._reader = reader
         self._blocks = encodings.compress(FileSlice(reader, 0, reader.entry.size), coding)
@@ -228,6 +234,8 @@ class _Coded:
 
 class _Parts:
     """Several parts of a file, framed as multipart/byteranges."""
+
+    is_read = True
 
     def __init__(self, reader: Reader, multipart: Multipart) -> None:
         self._reader = reader

@@ -1,14 +1,14 @@
 """Request and Response: what every handler takes and gives."""
 
 import copy
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterable
+from typing import NamedTuple, Self
 
 from vfs.auth.caller import Caller
+from vfs.http.arrival import Arrival
 from vfs.http.bad_request import BadRequest
 from vfs.http.body import Body
 from vfs.http.conditions import Conditions, parse_conditions
-from vfs.http.environ import TARGET_KEY
 from vfs.http.target import Target, origin, parse_target, quote
 
 TEXT = "text/plain; charset=utf-8"
@@ -28,28 +28,25 @@ class Response(NamedTuple):
 class Request:
     """One request, parsed as far as every method needs it. Fixed but for its body.
 
-    `headers` has lower-case names. `prefix` is what each href begins with, quoted. `origins` are
+    `target` is the arrival's, or what stands beneath the name of a page. `headers` has lower-case
+    names. `prefix` is what each href begins with, quoted. `origins` are
     the forms in which a Destination may name this server. Raises BadRequest when
     target or conditions are malformed.
     """
 
     def __init__(
-        self,
-        environ: dict[str, Any],
-        headers: Mapping[str, str],
-        caller: Caller,
-        bases: tuple[str, ...],
+        self, arrival: Arrival, target: str, caller: Caller, bases: tuple[str, ...]
     ) -> None:
-        self.environ = environ
-        self.method: str = environ["REQUEST_METHOD"]
-        self.headers = headers
+        self.arrival = arrival
+        self.method = arrival.method
+        self.headers = arrival.headers
         self.caller = caller
         self._bases = bases
-        self.target: Target = parse_target(environ[TARGET_KEY])
+        self.target: Target = parse_target(target)
         self.path = self.target.path
-        self.prefix = quote(self.target.prefix)
-        self.conditions: Conditions = parse_conditions(headers)
-        self.body: Body = environ["wsgi.input"]
+        self.prefix = quote(self.target.prefix) if self.target.prefix else ""
+        self.conditions: Conditions = parse_conditions(arrival.headers)
+        self.body: Body = arrival.body
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -99,19 +96,6 @@ class Request:
 
 def _too_large(limit: int) -> BadRequest:
     return BadRequest(413, f"The body of this request may have {limit} bytes; send less.")
-
-
-def header_map(environ: Mapping[str, Any]) -> dict[str, str]:
-    """Return the request headers of a WSGI environment by lower-case name."""
-    headers = {
-        key[5:].lower().replace("_", "-"): value
-        for key, value in environ.items()
-        if key.startswith("HTTP_")
-    }
-    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(key):
-            headers[key.lower().replace("_", "-")] = environ[key]
-    return headers
 
 
 def text_response(status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> Response:

@@ -11,7 +11,7 @@ from pathlib import Path
 from cheroot.wsgi import Server as WsgiServer
 
 from vfs.http.connection import Connection
-from vfs.http.line import Application
+from vfs.http.line import Application, native_of
 from vfs.http.listeners import BACKLOG
 from vfs.http.loop import CONNECTIONS_MAX, Loop
 from vfs.http.pool import Pool
@@ -96,6 +96,7 @@ class _Cheroot(WsgiServer):
         self.host = host
         self.given: socket.socket | None = None
         self.stopping = False
+        self.native = native_of(application)
         self.requests = self._pool = Pool(self.put_conn)
         self._context = context
 

@@ -1,5 +1,6 @@
 """Request targets and Destination headers to tree paths, and tree paths to hrefs."""
 
+import functools
 import re
 from collections.abc import Collection
 from typing import NamedTuple
@@ -11,6 +12,9 @@ from vfs.http.bad_request import BadRequest
 
 # The longest path of a POSIX system is 4096 bytes, each of which may be three characters here.
 MAX_TARGET_CHARACTERS = 16 * 1024
+
+KNOWN_CHARACTERS = 256
+"""Targets up to this length are remembered."""
 
 _HREF_SAFE = "/~!$()*+,=:@"
 _NEEDS_NO_QUOTING = re.compile(r"[A-Za-z0-9/._~!$()*+,=:@-]*")
@@ -56,6 +60,10 @@ def parse_target(raw: str) -> Target:
     `raw` has one character per byte, or is text. Percent escapes are decoded once. BadRequest 400
     for what is no path here, 414 for one that is too long.
     """
+    return _known_target(raw) if len(raw) <= KNOWN_CHARACTERS else _parsed_target(raw)
+
+
+def _parsed_target(raw: str) -> Target:
     _check_length(raw)
     authority = ""
     if not raw.startswith("/"):
@@ -71,6 +79,9 @@ def parse_target(raw: str) -> Target:
             raw = f"/{raw}"
     path, _, query = raw.partition("?")
     return _target(_tree_path(path), query, authority)
+
+
+_known_target = functools.lru_cache(maxsize=4096)(_parsed_target)
 
 
 def parse_destination(value: str, origins: Collection[str]) -> Target:

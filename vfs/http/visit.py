@@ -1,5 +1,7 @@
 """Visit: one request as the audit log sees it, from its arrival to the last byte of its answer."""
 
+import itertools
+import os
 import secrets
 import time
 from typing import Protocol
@@ -8,6 +10,20 @@ from vfs.auth.caller import ANONYMOUS, Caller
 
 FINISH_KEY = "headgate.finish"
 """Where a WSGI environment holds what the connection calls when the answer is out."""
+
+
+# Unlike those of any other process, or of this one after a fork: an id finds lines in logs.
+_PROCESS = secrets.token_hex(4)
+_numbers = itertools.count(1)
+
+
+def renew() -> None:
+    """Take another beginning for the ids, in a process that was forked."""
+    global _PROCESS  # noqa: PLW0603 - one value a process
+    _PROCESS = secrets.token_hex(4)
+
+
+os.register_at_fork(after_in_child=renew)
 
 
 class Quota(Protocol):
@@ -24,7 +40,7 @@ class Visit:
     """What is known of one request; filled as it is learnt, by the one thread that answers it.
 
     `claimed` is whom a refused credential named. `path` is the tree's, or what the client wrote
-    where that is none.
+    where that is none. `is_known` says that the caller was found out and counted in.
     """
 
     __slots__ = (
@@ -35,22 +51,26 @@ class Visit:
         "destination",
         "entered",
         "id",
+        "is_known",
         "method",
         "path",
         "received",
         "seconds",
         "sent",
+        "started",
         "status",
         "whole",
     )
 
     def __init__(self, method: str, path: str, address: str) -> None:
-        self.id = secrets.token_hex(8)
+        self.id = f"{_PROCESS}{next(_numbers) & 0xFFFFFFFF:08x}"
         self.began = time.time()
+        self.started = time.perf_counter()
         self.method = method
         self.path = path
         self.address = address
         self.caller: Caller = ANONYMOUS
+        self.is_known = False
         self.claimed = ""
         self.destination = ""
         self.status = 0

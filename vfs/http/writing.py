@@ -15,8 +15,6 @@ from vfs.http.upload_check import UploadCheck
 from vfs.tree.handles import TreeWriter
 from vfs.tree.tree import Tree
 
-BLOCK_BYTES = 1 << 20
-
 UPDATE_TYPE = "application/x-sabredav-partialupdate"
 
 
@@ -61,7 +59,10 @@ class Writing:
             raise BadRequest(405, "A name that ends in a slash is a folder; make it with MKCOL.")
 
         def fill(writer: TreeWriter, check: UploadCheck | None) -> None:
-            while block := request.body.read(BLOCK_BYTES):
+            descriptor = None if check is not None else writer.fileno()
+            if descriptor is not None:
+                request.body.splice(descriptor, request.path)
+            for block in request.body.blocks():
                 if check is not None:
                     check.update(block)
                 writer.write(block)
@@ -143,7 +144,7 @@ class Writing:
         )
         with writer:
             offset = span.offset
-            while block := request.body.read(BLOCK_BYTES):
+            for block in request.body.blocks():
                 if check is not None:
                     check.update(block)
                 writer.write_at(offset, block)

@@ -179,6 +179,10 @@ class StateStore(AccountStore):
         Raises TooLarge or TooMany beyond `limits`, and then nothing has changed.
         """
 
+    @abstractmethod
+    def knows(self, path: str) -> bool:
+        """Tell whether there is a property or a lock of `path` or of anything beneath it."""
+
     # Whole trees: the caller has done it to the files, and tells. `vfs.state.follower` does.
 
     @abstractmethod

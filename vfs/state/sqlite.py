@@ -56,6 +56,18 @@ SELECT 1 FROM property
 WHERE (folder = :folder AND name = :name) OR folder = :key OR (folder >= :low AND folder < :high)
 LIMIT 1
 """
+_KNOWS_ANYTHING = """
+SELECT 1 FROM property WHERE folder >= x'' UNION ALL SELECT 1 FROM lock WHERE path >= x'' LIMIT 1
+"""
+# Each part is one look into one index.
+_KNOWS = """
+SELECT 1 FROM property WHERE folder = :folder AND name = :name
+UNION ALL SELECT 1 FROM property WHERE folder = :key
+UNION ALL SELECT 1 FROM property WHERE folder >= :low AND folder < :high
+UNION ALL SELECT 1 FROM lock WHERE path = :key
+UNION ALL SELECT 1 FROM lock WHERE path >= :low AND path < :high
+LIMIT 1
+"""
 _PRUNE_PAGE = 500
 # The resource itself is looked at apart from this: it is a member of another folder.
 _MEMBERS_WITH_PROPERTIES = """
@@ -93,8 +105,20 @@ class SqliteStore(SqliteLocks, SqliteProperties, SqliteUploads, SqliteAccounts, 
     def close(self) -> None:
         self._lend.close()
 
+    def knows(self, path: str) -> bool:
+        return self._knows(keys.key(path))
+
+    def _knows(self, key: bytes) -> bool:
+        with self._lend.read() as connection:
+            # Most stores of a gateway without clients that lock have nothing at all.
+            if connection.execute(_KNOWS_ANYTHING).fetchone() is None:
+                return False
+            return connection.execute(_KNOWS, _tree(key)).fetchone() is not None
+
     def drop_tree(self, path: str) -> None:
         tree = _tree(keys.key(path))
+        if not self._knows(tree["key"]):
+            return
         with self._lend.write() as connection:
             connection.execute(_DROP_PROPERTIES, tree)
             connection.execute(_DROP_LOCKS, tree)
@@ -160,6 +184,8 @@ class SqliteStore(SqliteLocks, SqliteProperties, SqliteUploads, SqliteAccounts, 
 
     def move_tree(self, source: str, target: str) -> None:
         old, new = _apart(source, target)
+        if not (self._knows(old) or self._knows(new)):
+            return
         with self._lend.write() as connection:
             connection.execute(_DROP_PROPERTIES, _tree(new))
             connection.execute(_DROP_LOCKS_BENEATH, _tree(new))
@@ -168,6 +194,8 @@ class SqliteStore(SqliteLocks, SqliteProperties, SqliteUploads, SqliteAccounts, 
 
     def copy_tree(self, source: str, target: str, *, shallow: bool = False) -> None:
         old, new = _apart(source, target)
+        if not (self._knows(old) or self._knows(new)):
+            return
         with self._lend.write() as connection:
             connection.execute(_DROP_PROPERTIES, _tree(new))
             connection.execute(_DROP_LOCKS_BENEATH, _tree(new))

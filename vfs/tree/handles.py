@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from providers.base import Entry, Reader, Writer
+from providers.errors import StorageError
 from vfs.tree.mounts import Replica
 
 
@@ -20,6 +21,15 @@ class TreeReader(Reader):
     def read_at(self, offset: int, size: int) -> bytes:
         """Read through the breaker."""
         return self._replica.call(self._path, self._reader.read_at, offset, size)
+
+    def read_now(self, offset: int, size: int) -> bytes | bytearray | None:
+        """Read what is in memory, which needs no breaker."""
+        try:
+            return self._reader.read_now(offset, size)
+        except StorageError as error:
+            raise error.at(
+                provider=self._replica.provider.name, operation="read_now", path=self._path
+            ) from None
 
     def read_many(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         """Read through the breaker, piece by piece."""

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from providers import waiting
 from providers.errors import StorageError, TimedOut, Unavailable
 
 FAILURES_TO_OPEN = 3
@@ -25,7 +26,7 @@ class Breaker:
     Then one call is let through as a probe. If it fails the pause doubles, up to a minute. It also
     bounds how many calls are in the store at once: more wait their turn while calls come and go,
     and are refused when the store stalls. `clock` and the limits are fixed; `_lock` guards the
-    rest, and is never held while the store is called.
+    rest, and is never held while the store is called; `_turn` is its condition.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Breaker:
     ) -> None:
         self._clock = clock
         self._calls_at_once = calls_at_once
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
+        self._turn = threading.Condition(self._lock)
+        self._queued = 0
         self._calls = 0
         self._moved_at = clock()
         self._failures = 0
@@ -79,11 +82,12 @@ class Breaker:
         A call that began before the breaker opened, or before a later probe, tells nothing of now
         when it fails: only the probe decides how long the pause is.
         """
-        failed = isinstance(error, Unavailable | TimedOut)
+        failed = error is not None and isinstance(error, Unavailable | TimedOut)
         with self._lock:
             self._calls -= 1
             self._moved_at = self._clock()
-            self._lock.notify()
+            if self._queued:
+                self._turn.notify()
             if not failed:
                 if self._failures:
                     self._succeed()
@@ -92,6 +96,7 @@ class Breaker:
 
     def _queue(self) -> None:
         """Wait until a call has ended; raise Unavailable when none does."""
+        waiting.begin()
         end = self._clock() + QUEUE_SECONDS
         while self._calls >= self._calls_at_once:
             now = self._clock()
@@ -101,7 +106,11 @@ class Breaker:
                     detail=f"{self._calls} calls to it are waiting already",
                     retry_after_seconds=FIRST_PAUSE_SECONDS,
                 )
-            self._lock.wait(left)
+            self._queued += 1
+            try:
+                self._turn.wait(left)
+            finally:
+                self._queued -= 1
 
     def _fail(self) -> None:
         self._failures += 1

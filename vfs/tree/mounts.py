@@ -121,6 +121,14 @@ class Mount:
         """The replica that takes changes."""
         return self.replicas[0]
 
+    @property
+    def is_prompt(self) -> bool:
+        """Tell whether no store of it waits for another machine."""
+        for replica in self.replicas:  # noqa: SIM110 - a loop, since it runs on each request
+            if not replica.provider.prompt:
+                return False
+        return True
+
     def writable(self, path: str) -> Replica:
         """Return the primary; raise ReadOnly for a read-only mount."""
         if self.computes:

@@ -5,12 +5,15 @@ Below the first slash the rules are those of `providers.names`, so that what the
 store has to doubt.
 """
 
+import functools
 import re
 
 from providers import names
 from providers.errors import InvalidPath
 
 ROOT = "/"
+
+_KNOWN_CHARACTERS = 256
 
 _ESCAPED_BYTE = re.compile("[\ud800-\udfff]")
 
@@ -20,6 +23,10 @@ def parse(path: str) -> str:
 
     Raises InvalidPath with the cause; nothing is resolved, collapsed or guessed.
     """
+    return _known(path) if len(path) <= _KNOWN_CHARACTERS else _parsed(path)
+
+
+def _parsed(path: str) -> str:
     if not path.startswith("/"):
         raise InvalidPath(path, detail="a path starts with a slash")
     if path == ROOT:
@@ -33,6 +40,10 @@ def parse(path: str) -> str:
     if trimmed == ROOT:
         raise InvalidPath(path, detail="a path may not hold an empty name")
     return trimmed
+
+
+# Each operation parses its path, and a request makes several on the same.
+_known = functools.lru_cache(maxsize=4096)(_parsed)
 
 
 def check_new(path: str) -> None:

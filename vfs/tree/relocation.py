@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from providers import waiting
 from providers.base import Entry
 from providers.errors import AlreadyExists, Denied, InvalidPath
 from vfs.auth.caller import Caller
@@ -65,6 +66,7 @@ class Relocation:
         steps, source, target = self._steps, self._source, self._target
         self._rights.check(self._caller, source, Right.READ)
         self._check_computed()
+        waiting.begin()
         entry, there = self._begin()
         failures: list[Failure] = []
         with self._cleared(entry, there) as kept:
@@ -89,6 +91,8 @@ class Relocation:
         goal, goal_below = steps.changeable(target)
         in_one_step = origin is goal and origin.provider.capabilities.rename
         failures: list[Failure] = []
+        if not in_one_step or (there is not None and (there.is_folder or entry.is_folder)):
+            waiting.begin()
         with self._cleared(entry, there) as kept:
             if kept:
                 return Outcome(created=False, failures=kept)
@@ -185,6 +189,7 @@ class Relocation:
         shallow: bool = False,
         partial: bool = False,
     ) -> None:
+        waiting.allow()
         self._events.emit(
             Event(
                 happening=happening,

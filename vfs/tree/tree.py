@@ -7,6 +7,7 @@ the provider and emits an event.
 
 from collections.abc import Iterator
 
+from providers import waiting
 from providers.base import Capabilities, Entry, Reader, Usage, Writer
 from providers.errors import (
     AlreadyExists,
@@ -29,6 +30,9 @@ from vfs.tree.mounts import MountTable, Replica
 from vfs.tree.relocation import Outcome, Relocation
 from vfs.tree.steps import Steps
 from vfs.tree.subtree import Failure, Guard
+
+REMOVED_AT_ONCE_BYTES = 16 * 1024 * 1024
+"""A larger file keeps a disk busy for a while when it goes."""
 
 
 class Tree:
@@ -188,6 +192,11 @@ class Tree:
         if mount is not None:
             mount.writable(path)
 
+    def prompt_mount(self, path: str) -> str | None:
+        """Return the path of the mount at `path` if its stores are prompt, else None."""
+        mount, _ = self._steps.table.find(path)
+        return mount.path if mount is not None and mount.is_prompt else None
+
     def exists(self, path: str) -> bool:
         """Tell whether the store that takes changes has something at `path`; True if it is silent.
 
@@ -300,6 +309,11 @@ class Tree:
             entry = steps.stat(path)
             if expect is not None and entry.version != expect:
                 raise Changed(path)
+            if waiting.is_refused() and (
+                entry.size > REMOVED_AT_ONCE_BYTES
+                or (entry.is_folder and next(steps.members(path), None) is not None)
+            ):
+                waiting.begin()
             if entry.is_folder:
                 failures = subtree.remove(steps, path, guard=guard)
             else:
@@ -390,6 +404,8 @@ class Tree:
         entry: Entry | None = None,
         partial: bool = False,
     ) -> None:
+        # What was changed must be told to the end, even if that has to wait.
+        waiting.allow()
         self.events.emit(
             Event(happening=happening, path=path, caller=caller, entry=entry, partial=partial)
         )

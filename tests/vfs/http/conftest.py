@@ -157,6 +157,7 @@ class Loner:
     host = "127.0.0.1"
     port = 80
     stopping = False
+    native = None
 
     def __init__(self) -> None:
         self.wsgi_app: Application = _unused

@@ -10,6 +10,7 @@ import pytest
 from providers import errors as stores
 from providers.errors import StorageError
 from vfs import errors
+from vfs.http.arrival import arrived
 from vfs.http.bad_request import BadRequest
 from vfs.http.environ import TARGET_KEY, environ_of
 from vfs.http.gate import READY_TARGET, Gate
@@ -183,7 +184,7 @@ def test_no_password_reaches_the_log(
         f"GET {target} HTTP/1.1\r\nHost: h\r\nAuthorization: Basic hunter2\r\n"
         "Destination: http://user:hunter2@foreign/x\r\n\r\n".encode()
     )
-    environ = environ_of(Line(), head, io.BytesIO())  # type: ignore[arg-type] # as much as it reads
+    environ = environ_of(arrived(Line(), head, io.BytesIO()))  # type: ignore[arg-type] # as much as it reads
     assert environ["PATH_INFO"] == path
     bodies: list[bytes] = []
 

@@ -1,0 +1,135 @@
+"""A large body goes from its socket into the file, whole and in order, or not at all."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from providers.errors import NoSpace
+from vfs.http.bad_request import BadRequest
+from vfs.http.body import SPLICE_FROM_BYTES, Body
+from vfs.http.connection import Connection
+from vfs.http.line import PeerLost
+
+MakeHead = Callable[..., object]
+DATA = bytes(range(251)) * 20_000
+
+
+class Both(Protocol):
+    """The fixture `pair`."""
+
+    client: socket.socket
+    line: Connection
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    descriptor = os.open(tmp_path / "f", os.O_RDWR | os.O_CREAT)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.fixture
+def send(pair: Both) -> Iterator[Callable[[bytes], None]]:
+    threads = []
+
+    def start(data: bytes) -> None:
+        thread = threading.Thread(target=pair.client.sendall, args=(data,))
+        thread.start()
+        threads.append(thread)
+
+    yield start
+    pair.close()
+    for thread in threads:
+        thread.join()
+
+
+def body_of(pair: Both, make_head: MakeHead, length: int) -> Body:
+    return Body(pair.line, make_head(length=length))  # type: ignore[arg-type] # it is a head
+
+
+@pytest.mark.parametrize("ahead", [0, 100])
+def test_it_arrives_whole_and_nothing_behind_it_is_touched(
+    pair: Both, make_head: MakeHead, send: Callable[[bytes], None], file: int, ahead: int
+) -> None:
+    pair.line._buffer += DATA[:ahead]
+    send(DATA[ahead:] + b"GET /next")
+    body = body_of(pair, make_head, len(DATA))
+    body.splice(file, "/f")
+    assert list(body.blocks()) == []
+    assert os.pread(file, len(DATA) + 1, 0) == DATA
+    assert body.received == len(DATA)
+    assert body.settle()
+    assert pair.line.receive(100) == b"GET /next"
+
+
+@pytest.mark.parametrize("length", [0, 1, SPLICE_FROM_BYTES - 1])
+def test_a_small_one_is_left_to_be_read(
+    pair: Both, make_head: MakeHead, send: Callable[[bytes], None], file: int, length: int
+) -> None:
+    send(DATA[:length])
+    body = body_of(pair, make_head, length)
+    body.splice(file, "/f")
+    assert b"".join(map(bytes, body.blocks())) == DATA[:length]
+    assert not os.fstat(file).st_size
+
+
+def test_a_file_that_cannot_be_spliced_into_gets_it_all_the_same(
+    pair: Both, make_head: MakeHead, send: Callable[[bytes], None], tmp_path: Path
+) -> None:
+    """Linux splices into no file that is opened to append."""
+    descriptor = os.open(tmp_path / "f", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    send(DATA)
+    body = body_of(pair, make_head, len(DATA))
+    body.splice(descriptor, "/f")
+    for block in body.blocks():
+        os.write(descriptor, block)
+    os.close(descriptor)
+    assert (tmp_path / "f").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("sent", [0, 1, len(DATA) - 1])
+def test_a_cut_one_never_looks_whole(
+    pair: Both, make_head: MakeHead, send: Callable[[bytes], None], file: int, sent: int
+) -> None:
+    body = body_of(pair, make_head, len(DATA))
+
+    def cut() -> None:
+        pair.client.sendall(DATA[:sent])
+        pair.client.shutdown(socket.SHUT_WR)
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    with pytest.raises(BadRequest, match="the body was cut"):
+        body.splice(file, "/f")
+    thread.join()
+
+
+def test_a_full_disk_is_the_stores_failure(
+    pair: Both, make_head: MakeHead, send: Callable[[bytes], None]
+) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    pair.client.sendall(DATA[:1000])
+    try:
+        with pytest.raises(NoSpace) as caught:
+            body_of(pair, make_head, len(DATA)).splice(full, "/f")
+    finally:
+        os.close(full)
+    assert caught.value.path == "/f"
+
+
+def test_a_lost_peer_is_told_from_any_other_failure(
+    pair: Both, make_head: MakeHead, file: int
+) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    body = body_of(pair, make_head, len(DATA))
+    pair.line.interrupt()
+    with pytest.raises((PeerLost, BadRequest)):
+        body.splice(file, "/f")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -170,7 +170,7 @@ class Gate:
                 error,
                 visit.caller,
                 self._challenges(),
-                accept=headers.get("accept"),
+                accept=arrival.headers.get("accept"),
                 prefix=prefix,
             )
         except StateError as error:

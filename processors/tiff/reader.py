@@ -86,8 +86,8 @@ def _place(
 
     helpers: list[Future[None]] = []
     if not read.is_direct and count > 1 and count * form.segment_bytes >= _SMALL_BYTES:
-        helping = min(count, POOL.size) - 1
-        helpers = [POOL.threads().submit(drain, is_helper=True) for _ in range(helping)]
+        helping = range(POOL.helpers(count))
+        helpers = [POOL.threads().submit(drain, is_helper=True) for _ in helping]
     try:
         drain(is_helper=False)
     finally:

@@ -22,6 +22,7 @@ _codecs: Any = imagecodecs  # its type hints know no memoryview
 _PREDICTED = frozenset({"lzw", "deflate", "zstd", "lzma"})
 _IMAGES = frozenset({"jpeg", "jpeg2000", "webp", "lerc"})
 _SCANS = 100
+_WIDE_SAMPLES = 1 << 16
 _LZMA_MEMORY = 128 << 20
 _J2K_START = b"\xff\x4f\xff\x51"
 
@@ -160,11 +161,20 @@ def _bits(packed: np.ndarray, form: Geometry, rows: int) -> Array:
 
 def _wide(packed: np.ndarray, across: int, bits: int) -> Array:
     """Return unsigned samples of 33 to 63 bits, or of others that no codec takes."""
-    single = np.unpackbits(packed, axis=1)[:, : across * bits].reshape(len(packed), across, bits)
-    padded = np.zeros((len(packed), across, 64 if bits > 32 else 32), np.uint8)  # noqa: PLR2004 - bits of a number
-    padded[:, :, -bits:] = single
-    size = padded.shape[2] // 8
-    return np.packbits(padded, axis=2).view(f">u{size}").astype(f"u{size}")
+    width = 64 if bits > 32 else 32  # noqa: PLR2004 - bits of a number
+    out = np.empty((len(packed), across), f"u{width // 8}")
+    # In parts, since each bit takes a byte meanwhile; eight samples end where a byte ends.
+    for row, target in zip(packed, out, strict=True):
+        for start in range(0, across, _WIDE_SAMPLES):
+            count = min(_WIDE_SAMPLES, across - start)
+            first = start * bits // 8
+            single = np.unpackbits(row[first : first - (-count * bits // 8)])[: count * bits]
+            padded = np.zeros((count, width), np.uint8)
+            padded[:, width - bits :] = single.reshape(count, bits)
+            target[start : start + count] = np.packbits(padded, axis=1).view(f">u{width // 8}")[
+                :, 0
+            ]
+    return out
 
 
 def _image(data: bytes | memoryview, form: Geometry, rows: int) -> Array:

@@ -5,7 +5,7 @@ from concurrent.futures import Future, wait
 import numpy as np
 
 from processors.base import Context
-from processors.errors import Malformed
+from processors.errors import Malformed, TooLarge
 from processors.tiff.codecs import decode
 from processors.tiff.geometry import Geometry
 from processors.tiff.kept import KEPT, Key
@@ -17,7 +17,16 @@ _SMALL_BYTES = 256 << 10
 
 
 def read(peek: Peek, read: ReadPlan, context: Context) -> np.ndarray:
-    """Return the pixels of a window: (rows, columns, samples)."""
+    """Return the pixels of a window: (rows, columns, samples). TooLarge when memory is short."""
+    try:
+        return _read(peek, read, context)
+    except MemoryError:
+        raise TooLarge(
+            "the window takes more memory than there is", asked=f"grid {read.grid}"
+        ) from None
+
+
+def _read(peek: Peek, read: ReadPlan, context: Context) -> np.ndarray:
     form = read.page.form
     out = np.empty(read.shape, np.dtype(form.dtype))
     straight = _is_straight(read)
@@ -124,8 +133,8 @@ def _place(
 
     helpers: list[Future[None]] = []
     if not read.is_direct and count > 1 and count * form.segment_bytes >= _SMALL_BYTES:
-        helping = min(count, POOL.size) - 1
-        helpers = [POOL.threads().submit(drain, is_helper=True) for _ in range(helping)]
+        helping = range(POOL.helpers(count))
+        helpers = [POOL.threads().submit(drain, is_helper=True) for _ in helping]
     try:
         drain(is_helper=False)
     finally:

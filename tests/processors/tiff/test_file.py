@@ -10,10 +10,12 @@ import pytest
 import tifffile
 
 from processors.base import Source
-from processors.errors import OutOfRange
+from processors.errors import Cancelled, Malformed, OutOfRange, TooLarge
 from processors.testing import BytesSource, CountingSource, FileSource, PlainContext
 from processors.tiff.file import TiffFile
+from processors.tiff.threads import POOL
 from processors.values import Grid
+from tests.processors.tiff import hostile
 
 PAGES, HEIGHT, WIDTH = 2, 150, 170
 WINDOWS = [
@@ -93,3 +95,99 @@ def test_a_grid_outside_of_the_layer_is_refused(tmp_path: Path, grid: Grid) -> N
         for layer in (-1, 1, 10**9):
             with pytest.raises(OutOfRange):
                 file.read(layer, 0, Grid(0, 1, 0, 1))
+
+
+@pytest.fixture(params=[0, 3])
+def helpers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Decode alone, and with helpers, whatever the load of this machine is."""
+    monkeypatch.setattr(POOL, "helpers", lambda wanted: min(wanted - 1, request.param))
+    monkeypatch.setattr(POOL, "size", 4)
+    found: int = request.param
+    return found
+
+
+def test_helpers_change_nothing(tmp_path: Path, helpers: int) -> None:
+    pixels = np.random.default_rng(1).integers(0, 60000, (900, 800), np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, tile=(64, 64), compression="zlib", predictor=2)
+    with FileSource(path) as source:
+        for _ in range(5):
+            file = TiffFile.open(source, PlainContext())
+            np.testing.assert_array_equal(file.read(0, 0, Grid(0, 800, 0, 900)), pixels)
+
+
+def test_an_error_in_any_tile_ends_the_window(tmp_path: Path, helpers: int) -> None:
+    pixels = np.random.default_rng(1).integers(0, 60000, (900, 800), np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, tile=(64, 64), compression="zlib")
+    with tifffile.TiffFile(path) as written:
+        offsets = written.pages[0].dataoffsets
+    for number in (0, 50, len(offsets) - 1):
+        data = bytearray(path.read_bytes())
+        data[offsets[number] : offsets[number] + 8] = b"\xff" * 8
+        file = TiffFile.open(BytesSource(bytes(data)), PlainContext())
+        with pytest.raises(Malformed):
+            file.read(0, 0, Grid(0, 800, 0, 900))
+        # The next one is not disturbed by what was left of this one.
+        intact = TiffFile.open(BytesSource(path.read_bytes()), PlainContext())
+        np.testing.assert_array_equal(intact.read(0, 0, Grid(0, 800, 0, 900)), pixels)
+
+
+def test_too_little_memory_is_a_refusal(
+    tmp_path: Path, helpers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((900, 900), np.uint16), tile=(64, 64), compression="zlib")
+
+    def short(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("processors.tiff.reader.decode", short)
+    with FileSource(path) as source, pytest.raises(TooLarge):
+        TiffFile.open(source, PlainContext()).read(0, 0, Grid(0, 900, 0, 900))
+
+
+def test_a_window_that_nobody_wants_any_more_ends(tmp_path: Path, helpers: int) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((2000, 2000), np.uint16), tile=(64, 64), compression="zlib")
+    with FileSource(path) as source:
+        context = PlainContext()
+        file = TiffFile.open(source, context)
+        planned = file.plan(0, 0, Grid(0, 2000, 0, 2000))
+        context.is_wanted = False
+        with pytest.raises(Cancelled):
+            file.read_plan(planned)
+
+
+@pytest.mark.parametrize("bits", [*range(1, 33), 33, 39, 40, 47, 48, 53, 56, 63, 64])
+@pytest.mark.parametrize("sign", [1, 2])
+@pytest.mark.parametrize("wide", [1, 7, 150])
+def test_samples_of_any_number_of_bits(
+    bits: int, sign: int, wide: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed here, bit by bit, the highest first; whole bytes in the order of the file."""
+    monkeypatch.setattr("processors.tiff.codecs._WIDE_SAMPLES", 64)
+    rng = random.Random(bits)
+    low = -(1 << bits - 1) if sign == 2 else 0
+    numbers = [[rng.randrange(1 << bits) + low for _ in range(wide)] for _ in range(9)]
+    data = b""
+    for row in numbers:
+        if bits % 8 == 0 and bits != 24:
+            data += b"".join((n % (1 << bits)).to_bytes(bits // 8, "little") for n in row)
+        else:
+            text = "".join(f"{n % (1 << bits):0{bits}b}" for n in row)
+            text += "0" * (-len(text) % 8)
+            data += int(text, 2).to_bytes(len(text) // 8, "big")
+    short, long = hostile.SHORT, hostile.LONG
+    tags = hostile.page(
+        t256=(long, [wide]),
+        t257=(long, [9]),
+        t258=(short, [bits]),
+        t278=(long, [9]),
+        t279=(long, [len(data)]),
+        t339=(short, [sign]),
+    )
+    file = TiffFile.open(BytesSource(hostile.file(tags, data)), PlainContext())
+    read = file.read(0, 0, Grid(0, wide, 0, 9))
+    assert read.dtype.kind == ("i" if sign == 2 else "u")
+    assert read.tolist() == numbers

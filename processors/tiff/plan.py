@@ -1,5 +1,6 @@
 """ReadPlan: which bytes of a file a window needs, all limits checked before any is decoded."""
 
+import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ NEAR_GAP = 64 << 10
 FAR_GAP = 1 << 20
 _BATCH_BYTES = 32 << 20
 _WASTE = 0.5
+_FEW_ENTRIES = 512
+_CODES = {2: "H", 4: "I", 8: "Q"}
 
 
 class Segment(NamedTuple):
@@ -56,6 +59,8 @@ class ReadPlan(NamedTuple):
     segments: list[Segment]
     stored_bytes: int
     decoded_bytes: int
+    layer: int = 0
+    level: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -97,9 +102,8 @@ def plan(
     else:
         segments = list(whole)
         decoded = len(segments) * form.segment_bytes
-    for segment in segments:
-        if segment.offset + segment.size > peek.size:
-            raise Malformed("a segment lies behind the end of the file")
+    if max(segment.offset + segment.size for segment in segments) > peek.size:
+        raise Malformed("a segment lies behind the end of the file")
     stored = sum(segment.size for segment in segments)
     _bound("bytes", stored, limits.touched_bytes, "bytes")
     return ReadPlan(page, grid, stride, is_direct, segments, stored, decoded)
@@ -149,6 +153,26 @@ def _tables(
     peek: Peek, page: Page, down: range | list[int], across: range | list[int], planes: int
 ) -> tuple[list[int], list[int]]:
     """Return offset and byte count of each segment, by plane, then row, then column."""
+    form, row = page.form, page.row
+    first = down[0] * form.across + across[0]
+    stop = down[-1] * form.across + across[-1] + 1
+    if planes == 1 and stop - first <= _FEW_ENTRIES and form.count_bytes:
+        places = [(row.offsets, form.offset_bytes), (row.counts, form.count_bytes)]
+        both = peek.pieces([(at + first * width, (stop - first) * width) for at, width in places])
+        tables = [
+            struct.unpack(f"{form.order}{stop - first}{_CODES[width]}", raw)
+            for raw, (_, width) in zip(both, places, strict=True)
+        ]
+        wanted = [y * form.across + x - first for y in down for x in across]
+        offsets, counts = ([table[number] for number in wanted] for table in tables)
+        return offsets, counts
+    return _long_tables(peek, page, down, across, planes)
+
+
+def _long_tables(
+    peek: Peek, page: Page, down: range | list[int], across: range | list[int], planes: int
+) -> tuple[list[int], list[int]]:
+    """Return the same where not all that lies between is worth reading."""
     form, row = page.form, page.row
     rows = np.array(down, np.int64)
     firsts = (rows + np.arange(planes)[:, None] * form.down).ravel() * form.across + across[0]
@@ -231,8 +255,11 @@ class _Direct:
     def segments(self, whole: Iterator[Segment], *, is_far: bool) -> Iterator[Segment]:
         """Yield what is needed: full rows in one piece, or parts of single rows."""
         grid, stride, pitch, pixel = self._grid, self._stride, self._form.row_bytes, self._pixel
+        seen, y0, y1 = -1, 0, 0
         for segment in whole:
-            y0, y1 = _part(grid.y0, grid.y1, stride, segment.top, segment.rows)
+            if segment.top != seen:
+                seen = segment.top
+                y0, y1 = _part(grid.y0, grid.y1, stride, segment.top, segment.rows)
             x0, x1 = _part(grid.x0, grid.x1, stride, segment.left, segment.columns)
             top, left, plane = segment.top + y0, segment.left + x0, segment.plane
             if not segment.size:

@@ -6,7 +6,7 @@ Whatever cannot work is told here, before a path is ever read.
 import difflib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, get_type_hints
+from typing import get_type_hints
 
 import msgspec
 
@@ -16,7 +16,7 @@ from processors.errors import BadValue
 from processors.field_docs import docs_of
 from processors.kinds import Kind
 from processors.pattern import Part, PatternError, Placeholder, parse_pattern, parse_source
-from processors.template import Field, GridOrder, Template
+from processors.template import Field, Template, TemplateText
 
 
 class TemplateError(Exception):
@@ -25,19 +25,6 @@ class TemplateError(Exception):
     def __init__(self, key: Sequence[str], text: str) -> None:
         super().__init__(text)
         self.key = tuple(key)
-
-
-class TemplateText(msgspec.Struct, frozen=True, kw_only=True):
-    """What a template is made from, as a configuration says it."""
-
-    path: str
-    source: str
-    run: tuple[str, ...]
-    params: Mapping[str, object] = {}
-    formats: tuple[str, ...] = ()
-    format: str = ""
-    grid_order: GridOrder = "xxyy"
-    layer_base: Literal[0, 1] = 0
 
 
 Find = Callable[[str], Processor]
@@ -66,14 +53,13 @@ def compile_template(name: str, text: TemplateText, find: Find = registry.find) 
     _check_required(chain, fields, fixed, named)
     return Template(
         name=name,
+        text=text,
         parts=tuple(_joined(part, fields, fixed, source.names) for part in parts),
         source=source,
         chain=chain,
         fields=fields,
         fixed=fixed,
         formats=_formats(text, chain[-1]),
-        grid_order=text.grid_order,
-        layer_base=text.layer_base,
         digest=_digest(text, fixed),
     )
 

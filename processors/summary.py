@@ -119,7 +119,8 @@ def _keys(values: Values) -> Values:
         return values
     bits: Values = values.view(unsigned)
     if values.dtype.kind == "i":
-        return bits ^ top
+        flipped: Values = bits ^ top
+        return flipped
     ordered: Values = np.where(bits & top, ~bits, bits | top)
     return ordered
 

@@ -5,7 +5,8 @@ one canonical path of a request. `parser` reads paths, `compiling` makes templat
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,7 +18,26 @@ from processors.kinds import Kind
 from processors.pattern import Part, Placeholder, SourcePattern
 from processors.values import Grid, Layers
 
-GridOrder = Literal["xxyy", "yyxx"]
+
+class TemplateText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A template: which files it makes from which source, and how. The table's name is its name."""
+
+    path: str
+    """The values of its paths, in order, each as `{name:kind}`; see docs/howto/derived-files.md."""
+    source: str
+    """The path of the source in the namespace, with values as `{name}`."""
+    run: tuple[str, ...]
+    """The processors, in order; each takes what the one before it gives."""
+    params: Mapping[str, Any] = MappingProxyType({})
+    """A table of parameters that no path can change; a table within it is of one processor."""
+    formats: tuple[str, ...] = ()
+    """The extensions it offers; all that the last processor can make by default."""
+    format: str = ""
+    """The format of a path without an extension; the first of `formats` by default."""
+    grid_order: Literal["xxyy", "yyxx"] = "xxyy"
+    """Whether a grid is written x0-x1-y0-y1 or y0-y1-x0-x1."""
+    layer_base: Literal[0, 1] = 0
+    """The number of the first layer."""
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -53,15 +73,24 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     """One template. `fixed` are parameters by step that no path can change."""
 
     name: str
+    text: TemplateText
     parts: tuple[Part, ...]
     source: SourcePattern
     chain: tuple[Processor, ...]
     fields: Mapping[str, Field]
     fixed: tuple[Mapping[str, object], ...]
     formats: tuple[str, ...]
-    grid_order: GridOrder = "xxyy"
-    layer_base: Literal[0, 1] = 0
-    digest: str = ""
+    digest: str
+
+    @property
+    def grid_order(self) -> str:
+        """How a grid is written."""
+        return self.text.grid_order
+
+    @property
+    def layer_base(self) -> int:
+        """The number of the first layer."""
+        return self.text.layer_base
 
     @property
     def placeholders(self) -> Iterator[Placeholder]:

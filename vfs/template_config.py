@@ -2,14 +2,13 @@
 
 import os
 import re
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from processors.base import Limits
-from processors.compiling import TemplateError, TemplateText, compile_template
-from processors.template import Template
+from processors.compiling import TemplateError, compile_template
+from processors.template import Template, TemplateText
 from providers.errors import InvalidPath
 from vfs.section import Section
 from vfs.toml_file import TomlFile, dotted, header
@@ -46,27 +45,6 @@ class ProcessingConfig(Section, frozen=True, kw_only=True):
         return self.workers or len(os.sched_getaffinity(0))
 
 
-class TemplateConfig(Section, frozen=True, kw_only=True):
-    """A template: which files it makes from which source, and how. The table's name is its name."""
-
-    path: str
-    """The values of its paths, in order, each as `{name:kind}`; docs/howto/derived-files.md."""
-    source: str
-    """The path of the source in the namespace, with values as `{name}`."""
-    run: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    """The processors, in order; each takes what the one before it gives."""
-    params: Mapping[str, object] = {}
-    """A table of parameters that no path can change; a table within it is of one processor."""
-    formats: tuple[str, ...] = ()
-    """The extensions it offers; all that the last processor can make by default."""
-    format: str = ""
-    """The format of a path without an extension; the first of `formats` by default."""
-    grid_order: Literal["xxyy", "yyxx"] = "xxyy"
-    """Whether a grid is written x0-x1-y0-y1 or y0-y1-x0-x1."""
-    layer_base: Literal[0, 1] = 0
-    """The number of the first layer."""
-
-
 def read_processing(file: TomlFile) -> ProcessingConfig | None:
     """Return `[processing]`, its defaults when only templates are there, else None."""
     if "processing" not in file.root and "templates" not in file.root:
@@ -99,23 +77,10 @@ def read_templates(file: TomlFile) -> dict[str, Template]:
                 f"{header(key)}: a template's name has at most 64 letters, digits, '_' and '-', and"
                 " starts with a letter or digit",
             )
-        config = read_table(file, key, TemplateConfig)
+        text = read_table(file, key, TemplateText)
         try:
-            templates[name] = compile_template(name, _text(config))
+            templates[name] = compile_template(name, text)
         except TemplateError as error:
             place = (*key, *error.key)
             raise file.error(place, f"{dotted(place)}: {error}") from error
     return templates
-
-
-def _text(config: TemplateConfig) -> TemplateText:
-    return TemplateText(
-        path=config.path,
-        source=config.source,
-        run=config.run,
-        params=config.params,
-        formats=config.formats,
-        format=config.format,
-        grid_order=config.grid_order,
-        layer_base=config.layer_base,
-    )

@@ -36,6 +36,12 @@ def effective(config: Config) -> str:
             lines += ["", f"[{dotted((section, table.name))}]", *_fields(table, without="name")]
     for name in ("auth", "limits", "audit"):
         lines += ["", f"[{name}]", *_fields(getattr(config, name))]
+    if config.processing is not None:
+        limits = config.processing.limits
+        lines += ["", "[processing]", *_fields(config.processing, without="limits")]
+        lines += ["", "[processing.limits]", *_fields(limits)]
+    for name, template in config.templates.items():
+        lines += ["", f"[{dotted(('templates', name))}]", *_fields(template.text)]
     for rule in config.rules:
         lines += ["", "[[rules]]", *_fields(rule)]
     return "\n".join(lines) + "\n"

@@ -140,11 +140,13 @@ def _bits(packed: np.ndarray, form: Geometry, rows: int) -> Array:
     elif bits % 8 == 0:
         count, step = rows * across, bits // 8
         padded = np.zeros((count, dtype.itemsize), np.uint8)
-        if form.order == "<":
+        # Of 24 bits GDAL and libtiff write the high byte first where the order is the other one.
+        if (form.order == "<") != (bits == 24):  # noqa: PLR2004 - as the comment says
             padded[:, :step] = packed.reshape(count, step)
         else:
             padded[:, -step:] = packed.reshape(count, step)
-        found = padded.view(f"{form.order}u{dtype.itemsize}").astype(f"u{dtype.itemsize}")
+        order = {"<": ">", ">": "<"}[form.order] if bits == 24 else form.order  # noqa: PLR2004 - likewise
+        found = padded.view(f"{order}u{dtype.itemsize}").astype(f"u{dtype.itemsize}")
     elif bits in {2, 4} or bits < 32:  # noqa: PLR2004 - what the codec takes
         whole = np.dtype(f"u{dtype.itemsize}")
         found = _codecs.packints_decode(packed, whole, bits, runlen=across)

@@ -8,7 +8,7 @@ import numpy as np
 from processors.base import Context, Source
 from processors.errors import OutOfRange
 from processors.tiff.geometry import Geometry
-from processors.tiff.ifd import raw_values, read_ifd
+from processors.tiff.ifd import Head, Ifd, raw_values, read_ifd
 from processors.tiff.index import Page, PageIndex
 from processors.tiff.peek import Peek
 from processors.tiff.plan import ReadPlan, Segment, plan, whole_segments
@@ -53,9 +53,9 @@ class TiffFile:
         full = pages[0].form
         found = 0
         for level, page in enumerate(pages):
-            # A level of an odd size was rounded; half a pixel more or less is the same factor.
-            wide = page.form.width + 0.5 >= full.width / factor
-            if wide and page.form.height + 0.5 >= full.height / factor:
+            # Half of an odd size was rounded down.
+            wide = page.form.width >= int(full.width / factor)
+            if wide and page.form.height >= int(full.height / factor):
                 found = level
         return found
 
@@ -132,6 +132,12 @@ class TiffFile:
                 "segments": limits.segments,
             },
         }
+
+    def directory(self, layer: int) -> tuple[Peek, Head, Ifd]:
+        """Return the tags of a layer, and what their values are read with."""
+        ifd = self._page(layer, 0).row.ifd
+        head = self._index.head
+        return self._peek, head, read_ifd(self._peek, head, ifd, self._context.limits)
 
     def _page(self, layer: int, level: int) -> Page:
         if level == 0:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.base import Params, Processor
-from processors.compiling import TemplateError, TemplateText, compile_template, ready_template
+from processors.compiling import TemplateError, compile_template, ready_template
 from processors.errors import BadValue, OutOfRange
 from processors.parser import parse
-from processors.template import Bound, Template
+from processors.template import Bound, Template, TemplateText
 from processors.values import Grid, Layers, Size
 from tests.processors.sheets import Window, count, find, lines
 
@@ -100,7 +100,7 @@ def test_every_way_to_write_it_has_one_canonical_form(path: str, form: str) -> N
     chosen=st.sampled_from(["raw", "bin"]),
     order=st.sampled_from(["xxyy", "yyxx"]),
 )
-def test_printing_and_reading_are_inverse(
+def test_printing_and_reading_are_inverse(  # noqa: PLR0917 - what hypothesis draws
     subject: str,
     date: dt.date,
     layer: int,
@@ -306,7 +306,7 @@ class _BoundedParams(Params, frozen=True):
 
 class _Bounded(Window):
     name = "bounded"
-    params = _BoundedParams
+    params = _BoundedParams  # type: ignore[assignment] # it takes others than what it changes
     pattern = "{source:path}/{size:size}"
 
 

@@ -293,3 +293,70 @@ r = "\\"#"
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_each_key_is_found_in_its_line(key: Key, line: int, newline: str) -> None:
     assert TomlLines(LINES.replace("\n", newline)).line(key) == line
+
+
+TEMPLATE = """\
+[templates.tiffstore]
+path = "{subject:id}/{date:date}/{layer:int}/{grid:grid}"
+source = "/a/{subject}/{date}.tif"
+run = ["tiff.window"]
+"""
+
+
+def test_templates_are_read_and_shown(folder: Path) -> None:
+    more = 'grid_order = "yyxx"\nlayer_base = 1\nformats = ["tif", "png"]\nparams = {level = 1}\n'
+    limits = "[processing]\nprefix = '/made/'\nworkers = 3\n[processing.limits]\npixels = 1000\n"
+    read = load(folder, MOUNT + limits + TEMPLATE + more)
+    assert read.processing is not None
+    assert (read.processing.prefix, read.processing.workers) == ("/made", 3)
+    assert (read.processing.limits.pixels, read.processing.limits.tags) == (1000, 4096)
+    template = read.templates["tiffstore"]
+    assert template.formats == ("tif", "png")
+    shown = effective(read)
+    assert "[templates.tiffstore]" in shown
+    assert "pixels = 1000" in shown
+    again = load(folder, shown.replace("8080", "8081"))
+    assert again.templates["tiffstore"].digest == template.digest
+    assert again.processing == read.processing
+
+
+def test_derived_files_are_there_when_they_are_configured(folder: Path) -> None:
+    assert load(folder, MOUNT).processing is None
+    for text in ("[processing]\n", TEMPLATE):
+        processing = load(folder, MOUNT + text).processing
+        assert processing is not None
+        assert processing.prefix == "/dispel"
+    rule = RULE.replace('"/"', '"/dispel/tiffstore"')
+    assert load(folder, MOUNT + TEMPLATE + rule).rules
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        (TEMPLATE.replace("tiff.window", "tiff.windw"), 7, "did you mean 'tiff.window'?"),
+        (TEMPLATE.replace("run = ", "runs = "), 7, "has no key 'runs'; did you mean 'run'?"),
+        (TEMPLATE.replace('["tiff.window"]', "[]"), 7, "at least one processor"),
+        (TEMPLATE.replace('["tiff.window"]', '"tiff.window"'), 7, "templates.tiffstore.run"),
+        (TEMPLATE.replace("{layer:int}", "{colour:int}"), 5, "takes 'colour'"),
+        (TEMPLATE.replace("{layer:int}", "{layer:date}"), 5, "its kind is 'layers'"),
+        (TEMPLATE.replace("{date}.tif", "{day}.tif"), 6, "names the value 'day'"),
+        (TEMPLATE.replace("templates.tiffstore", 'templates."a b"'), 4, "a template's name"),
+        (TEMPLATE + "params = {levl = 1}\n", 8, "did you mean 'level'?"),
+        (TEMPLATE + 'grid_order = "xyxy"\n', 8, "must be one of xxyy, yyxx"),
+        (TEMPLATE + "layer_base = 2\n", 8, "templates.tiffstore.layer_base"),
+        (TEMPLATE + 'format = "gif"\n', 8, "'gif' is not among the formats"),
+        (TEMPLATE + TEMPLATE, 8, "not TOML"),
+        ("[processing]\nprefix = '/'\n", 5, "must not be the root"),
+        ("[processing]\nprefix = '/a'\n", 1, "is where derived files appear"),
+        ("[processing]\nprefix = 'x/../y'\n", 5, "processing.prefix is no path"),
+        ("[processing]\nworkrs = 1\n", 5, "did you mean 'workers'?"),
+        ("[processing.limits]\npixels = 0\n", 5, "must be above 0"),
+        ("[processing.limits]\npixel = 1\n", 5, "did you mean 'pixels'?"),
+    ],
+)
+def test_a_template_that_cannot_work_is_told_by_key_and_line(
+    folder: Path, text: str, line: int, told: str
+) -> None:
+    refused = refusal(folder, MOUNT + text)
+    assert refused.startswith(f"{line}: "), refused
+    assert told in refused

@@ -139,7 +139,7 @@ class _Talk:
                 case Members():
                     self._list()
                 case wire.Progress():
-                    progress(Progress(done=message.done, whole=message.whole))
+                    progress(Progress(message.done, message.whole, phase=message.phase))
                     self._look(is_wanted)
                 case _:
                     raise EOFError

@@ -1,8 +1,6 @@
 """Processing: what makes derived files, put together from the configuration."""
 
 import contextlib
-import logging
-from collections.abc import Callable
 
 from cache.budget import Limits as Room
 from cache.memo import MemoKeeper
@@ -10,22 +8,19 @@ from cache.results import Results
 from processors.catalogue import Catalogue
 from processors.maker import Maker
 from processors.pool import Pool, PoolSettings
-from processors.provenance import Provenance
 from vfs.config import Config
+from vfs.provenance_log import ProvenanceLog
+from vfs.state.base import StateStore
 from vfs.template_config import ProcessingConfig
 from vfs.toml_file import ConfigError
 from vfs.tree.derived import DerivedProvider
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.steps import Steps
 
-_log = logging.getLogger(__name__)
-
 FIND = "processors.registry:find"
 _MEMO_PART = 10
 """The memo may take this part of what results may."""
 _DAY_SECONDS = 86_400
-
-Record = Callable[[Provenance], None]
 
 
 class Processing:
@@ -34,7 +29,7 @@ class Processing:
     Nothing is started before the first file is made.
     """
 
-    def __init__(self, config: Config, record: Record | None = None) -> None:
+    def __init__(self, config: Config, state: StateStore) -> None:
         settings = config.processing
         assert settings is not None
         self.settings = settings
@@ -54,11 +49,18 @@ class Processing:
         )
         self._results = Results(folder, room)
         self._memo = MemoKeeper(folder, _part_of(room))
+        days = settings.provenance_days
+        self._provenance = ProvenanceLog(
+            state,
+            most=settings.provenance_max,
+            older_than_seconds=None if days is None else days * _DAY_SECONDS,
+        )
         self.maker = Maker(
             self._results,
             Pool(_pool(settings, config)),
             limits=settings.limits,
-            record=record or _log_it,
+            record=self._provenance.record,
+            recall=self._provenance.find,
         )
 
     def mount(self, config: Config, sources: MountTable) -> Mount:
@@ -77,6 +79,7 @@ class Processing:
     def close(self) -> None:
         """End what is computed, and close the results."""
         with contextlib.ExitStack() as stack:
+            stack.callback(self._provenance.close)
             stack.callback(self._results.close)
             stack.callback(self._memo.close)
             stack.callback(self.maker.close)
@@ -101,7 +104,3 @@ def _part_of(room: Room) -> Room:
         max_age_seconds=room.max_age_seconds,
         free_bytes=room.free_bytes,
     )
-
-
-def _log_it(provenance: Provenance) -> None:
-    _log.info("derived %s for %s: %d bytes", provenance.canonical, provenance.who, provenance.size)

@@ -32,6 +32,10 @@ class ProcessingConfig(Section, frozen=True, kw_only=True):
     """How many processes one user may keep busy while others wait."""
     size_bytes: Annotated[int, msgspec.Meta(ge=0)] = 20 << 30
     """How much of the disk of `server.cache_dir` results may take; the longest unused go first."""
+    provenance_max: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
+    """Of how many derived files it is kept in the state store how they came to be."""
+    provenance_days: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """For how many days that is kept; for ever by default."""
     limits: Limits = Limits()
     """How much one request may take; the table `[processing.limits]`."""
 

@@ -86,8 +86,8 @@ def _place(
 
     helpers: list[Future[None]] = []
     if not read.is_direct and count > 1 and count * form.segment_bytes >= _SMALL_BYTES:
-        helping = min(count, POOL.size) - 1
-        helpers = [POOL.threads().submit(drain, is_helper=True) for _ in range(helping)]
+        helping = range(POOL.helpers(count))
+        helpers = [POOL.threads().submit(drain, is_helper=True) for _ in helping]
     try:
         drain(is_helper=False)
     finally:
@@ -106,6 +106,10 @@ def _plain(data: memoryview, segment: Segment, form: Geometry) -> np.ndarray:
 
 def _reach(origin: int, length: int, start: int, stop: int, stride: int) -> tuple[slice, slice]:
     """Return which samples of a segment go where in the window, in one direction."""
+    if stride == 1:
+        source, end = max(0, start - origin), min(length, stop - origin)
+        first = max(0, origin - start)
+        return slice(source, end), slice(first, first + end - source)
     first = max(0, -(-(origin - start) // stride))
     source = start + first * stride - origin
     end = min(origin + length, stop) - origin

@@ -15,14 +15,25 @@ Out = TypeVar("Out")
 class Pool:
     """Lends threads that help to decode; they are made at the first use in each process.
 
-    `size` counts the caller too. `_lock` guards the rest.
+    `size` counts the caller too, and is fixed. `_lock` guards the threads.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
         self._process = 0
-        self.size = min(_MOST_THREADS, os.cpu_count() or 1)
+        self._cores = os.cpu_count() or 1
+        self.size = min(_MOST_THREADS, self._cores)
+
+    def helpers(self, wanted: int) -> int:
+        """Return how many threads may help with so many pieces: none while all cores are busy.
+
+        A helper that is put aside by the system while it holds the interpreter's lock stops those
+        whom it should help. On a busy machine that costs more than it gives.
+        """
+        if os.getloadavg()[0] >= self._cores:
+            return 0
+        return min(wanted, self.size) - 1
 
     def threads(self) -> ThreadPoolExecutor:
         """Return the threads of this process."""

@@ -6,20 +6,24 @@ pays that, and leaves a copy in tiles with what is remembered of the file; all o
 
 import io
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
+import imagecodecs
 import numpy as np
 
 from processors.base import Context, Source
 from processors.tiff.codecs import is_plain
-from processors.tiff.directory import header
+from processors.tiff.directory import SHORT, Directory, header
 from processors.tiff.geometry import Geometry
-from processors.tiff.tiles import TiledPage
-from processors.tiff.write import image
+from processors.tiff.threads import POOL
+from processors.tiff.write import image, tags
 
 _GIANT_BYTES = 4 << 20
 _MOST_BYTES = 256 << 20
 _TILE = 256
+_ZSTD = 50000
+_FIRST = 16
 
 
 class TiledCopy(NamedTuple):
@@ -63,28 +67,47 @@ def remember(
     source: Source, place: tuple[int, int], form: Geometry, pixels: np.ndarray, context: Context
 ) -> None:
     """Remember a copy of a page with its file; `place` is (layer, level)."""
-    page = TiledPage(image(form, form.width, form.height), codec="zstd", tile=_TILE, is_big=True)
+    made = image(form, form.width, form.height)
+    directory = Directory(is_big=True)
+    tags(made, directory)
+    predictor = {"f": 3, "c": 1}.get(pixels.dtype.kind, 2)
+    directory.set(259, SHORT, _ZSTD)
+    directory.set(317, SHORT, predictor)
+    directory.set(322, SHORT, _TILE)
+    directory.set(323, SHORT, _TILE)
+    count = -(-form.width // _TILE) * -(-form.height // _TILE)
+    directory.set_places(324, [0] * count)
+    directory.set_places(325, [0] * count)
     out = io.BytesIO()
-    first = 16
-    out.write(header(first, is_big=True))
-    out.write(bytes(page.directory.size))
-    page.write(lambda y0, y1: pixels[y0:y1], _Appended(out), context)
-    out.seek(first)
-    out.write(page.directory.at(first, after=0))
+    out.write(header(_FIRST, is_big=True))
+    out.write(bytes(directory.size))
+    offsets, counts = [], []
+    for data in POOL.mapped(partial(_packed, predictor), _tiles(pixels, context)):
+        offsets.append(out.tell())
+        counts.append(out.write(data))
+    directory.set_places(324, offsets)
+    directory.set_places(325, counts)
+    out.seek(_FIRST)
+    out.write(directory.at(_FIRST, after=0))
     context.memo.put(_kind(*place), source, out.getbuffer())
 
 
-class _Appended:
-    """Appends to bytes in memory."""
+def _tiles(pixels: np.ndarray, context: Context) -> Iterator[np.ndarray]:
+    for y in range(0, pixels.shape[0], _TILE):
+        context.check()
+        for x in range(0, pixels.shape[1], _TILE):
+            yield pixels[y : y + _TILE, x : x + _TILE]
 
-    def __init__(self, out: io.BytesIO) -> None:
-        self._out = out
 
-    def append(self, data: bytes | bytearray | memoryview) -> int:
-        """Write, and return where."""
-        at = self._out.tell()
-        self._out.write(data)
-        return at
+def _packed(predictor: int, part: np.ndarray) -> bytes:
+    """Return the bytes of one tile, filled up with zeros at the edges."""
+    whole = np.zeros((_TILE, _TILE, part.shape[2]), part.dtype.newbyteorder("<"))
+    whole[: part.shape[0], : part.shape[1]] = part
+    if predictor == 2:  # noqa: PLR2004 - differences
+        whole = imagecodecs.delta_encode(whole.view(f"<u{part.dtype.itemsize}"), axis=1)
+    elif predictor == 3:  # noqa: PLR2004 - bytes of floats apart
+        whole = imagecodecs.floatpred_encode(whole, axis=1)
+    return bytes(imagecodecs.zstd_encode(whole.tobytes(), level=1))
 
 
 def _kind(layer: int, level: int) -> str:

@@ -1,6 +1,8 @@
 """Processing: what makes derived files, put together from the configuration."""
 
 import contextlib
+import logging
+import threading
 
 from cache.budget import Limits as Room
 from cache.memo import MemoKeeper
@@ -17,6 +19,8 @@ from vfs.tree.derived import DerivedProvider
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.steps import Steps
 
+_log = logging.getLogger(__name__)
+
 FIND = "processors.registry:find"
 _MEMO_PART = 10
 """The memo may take this part of what results may."""
@@ -26,7 +30,7 @@ _DAY_SECONDS = 86_400
 class Processing:
     """The maker of a gateway with its workers and its results. All attributes are fixed.
 
-    Nothing is started before the first file is made.
+    No worker is started before `warm`, or the first file that is made.
     """
 
     def __init__(self, config: Config, state: StateStore) -> None:
@@ -55,9 +59,10 @@ class Processing:
             most=settings.provenance_max,
             older_than_seconds=None if days is None else days * _DAY_SECONDS,
         )
+        self._pool = Pool(_pool(settings, config))
         self.maker = Maker(
             self._results,
-            Pool(_pool(settings, config)),
+            self._pool,
             limits=settings.limits,
             record=self._provenance.record,
             recall=self._provenance.find,
@@ -75,6 +80,16 @@ class Processing:
         )
         # Its sources have breakers of their own, and computing may take its time.
         return Mount(settings.prefix, [Replica(provider, is_guarded=True)])
+
+    def warm(self) -> None:
+        """Start a first worker, in the background: the first reader need not wait for imports."""
+        threading.Thread(target=self._warm, name="warm", daemon=True).start()
+
+    def _warm(self) -> None:
+        try:
+            self._pool.warm()
+        except Exception as error:  # noqa: BLE001 - it is tried again at the first file
+            _log.warning("no worker could be started for derived files: %s", repr(error))
 
     def close(self) -> None:
         """End what is computed, and close the results."""

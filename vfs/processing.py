@@ -40,19 +40,13 @@ class Processing:
         folder = config.server.cache_dir
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._results = Results(folder, _room(config, settings))
         except OSError as error:
             raise ConfigError(
                 f"server.cache_dir '{folder}' cannot be used, and derived files need it:"
                 f" {error.strerror}; make it writable or name another"
             ) from error
-        age = config.cache.max_age_days
-        room = Room(
-            max_bytes=settings.size_bytes,
-            max_age_seconds=None if age is None else age * _DAY_SECONDS,
-            free_bytes=config.cache.free_bytes,
-        )
-        self._results = Results(folder, room)
-        self._memo = MemoKeeper(folder, _part_of(room))
+        self._memo = MemoKeeper(folder, _part_of(_room(config, settings)))
         days = settings.provenance_days
         self._provenance = ProvenanceLog(
             state,
@@ -110,6 +104,15 @@ def _pool(settings: ProcessingConfig, config: Config) -> PoolSettings:
         per_user=settings.per_user,
         memo=config.server.cache_dir,
         memory_bytes=settings.limits.memory_bytes,
+    )
+
+
+def _room(config: Config, settings: ProcessingConfig) -> Room:
+    age = config.cache.max_age_days
+    return Room(
+        max_bytes=settings.size_bytes,
+        max_age_seconds=None if age is None else age * _DAY_SECONDS,
+        free_bytes=config.cache.free_bytes,
     )
 
 

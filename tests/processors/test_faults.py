@@ -11,15 +11,18 @@ from pathlib import Path
 import pytest
 
 from processors.errors import (
+    Busy,
     Cancelled,
     Crashed,
     Malformed,
+    NoResultSpace,
     OverTime,
     Poisoned,
     SourceChanged,
     TooLarge,
 )
 from processors.maker import Maker, Result
+from tests.cache.test_full import small_disk  # noqa: F401 - a fixture
 from tests.processors.conftest import until
 from tests.processors.tiny import MIB, Bytes, derive
 
@@ -209,3 +212,69 @@ def test_who_comes_when_the_last_one_leaves_is_served(maker: Maker, tmp_path: Pa
         gate.touch()
         assert read(maker, second.result(20)) == DATA
         assert first.exception(20) is None or isinstance(first.exception(20), Cancelled)
+
+
+def test_a_full_disk_is_said_and_hurts_nobody(
+    small_disk: Path,  # noqa: F811 - the fixture
+    make_maker: Callable[..., Maker],
+) -> None:
+    maker = make_maker(folder=small_disk / "cache")
+    source = Bytes(DATA)
+    for _ in range(2):
+        with pytest.raises(NoResultSpace):
+            maker.make(derive("fill", size=2 * MIB), source.open, who="")
+    wanted = derive("copy")
+    result = maker.make(wanted, source.open, who="")
+    assert read(maker, result) == DATA
+    maker.plan(derive("copy", size=1), Bytes(bytes(MIB)).open)
+    with pytest.raises(NoResultSpace):
+        maker.make(derive("copy", size=1), Bytes(bytes(MIB)).open, who="")
+
+
+@pytest.mark.logs("cannot be read")
+def test_a_cache_that_cannot_be_written_is_said(maker: Maker, tmp_path: Path) -> None:
+    source = Bytes(DATA)
+    maker.make(derive("copy"), source.open, who="")
+    folder = tmp_path / "cache" / "results"
+    folder.rename(tmp_path / "away")
+    folder.write_text("in the way")
+    with pytest.raises(NoResultSpace, match="Not a directory"):
+        maker.make(derive("copy"), source.open, who="")
+
+
+def test_workers_are_replaced_after_a_while(
+    make_maker: Callable[..., Maker], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("processors.pool.TASKS_MAX", 3)
+    maker, log = make_maker(workers=1), tmp_path / "log"
+    for number in range(9):
+        maker.make(derive("copy", size=number, log=str(log)), Bytes(DATA).open, who="")
+    assert [len(set(runs(log)[at : at + 3])) for at in (0, 3, 6)] == [1, 1, 1]
+    assert len(set(runs(log))) == 3
+
+
+def test_a_stopped_worker_costs_its_time_and_no_more(
+    make_maker: Callable[..., Maker], tmp_path: Path
+) -> None:
+    maker, log = make_maker(limits={"seconds": 1}), tmp_path / "log"
+    with ThreadPoolExecutor(1) as threads:
+        wanted = derive("loop", log=str(log))
+        asked = threads.submit(maker.make, wanted, Bytes(DATA).open, who="")
+        until(lambda: runs(log))
+        os.kill(runs(log)[0], signal.SIGSTOP)
+        assert isinstance(asked.exception(20), OverTime)
+    until(lambda: not Path(f"/proc/{runs(log)[0]}").exists())
+
+
+def test_closing_ends_what_runs_and_what_waits(
+    make_maker: Callable[..., Maker], tmp_path: Path
+) -> None:
+    maker, log = make_maker(workers=1), tmp_path / "log"
+    with ThreadPoolExecutor(2) as threads:
+        wanted = [derive("loop", size=size, log=str(log)) for size in (1, 2)]
+        asked = [threads.submit(maker.make, one, Bytes(DATA).open, who="") for one in wanted]
+        until(lambda: runs(log))
+        maker.close()
+        for each in asked:
+            assert isinstance(each.exception(20), Busy)
+    maker.close()

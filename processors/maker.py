@@ -279,6 +279,10 @@ class Maker:
                 draft.commit(record_of(told))
         except ResultsFull as error:
             raise NoResultSpace(str(error)) from error
+        except NoResultSpace:
+            # A worker met the full disk.
+            self._results.budget.is_due.set()
+            raise
         self._record(told)
 
     def _run(

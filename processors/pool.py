@@ -14,7 +14,7 @@ import msgspec
 from processors import wire
 from processors.base import Folder, Limits, Source
 from processors.derivation import Step
-from processors.errors import BadValue, Cancelled
+from processors.errors import BadValue, Busy
 from processors.queue import Queue
 from processors.runner import Call, Fault, Outcome, Progress, Runner, WorkerLost
 from processors.worker_process import Told, WorkerProcess, describe
@@ -141,7 +141,7 @@ class Pool(Runner):
         self._give(self._make())
 
     def close(self) -> None:
-        """End the workers; a call that runs raises WorkerLost."""
+        """End the workers; a call that runs raises WorkerLost, one that comes Busy."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -155,7 +155,7 @@ class Pool(Runner):
         while True:
             with self._lock:
                 if self._closed:
-                    raise Cancelled("the gateway stops")
+                    raise Busy("the gateway stops")
                 worker = self._idle.pop() if self._idle else None
             if worker is None:
                 return self._make()
@@ -198,7 +198,7 @@ class Pool(Runner):
     def _start(self) -> socket.socket:
         """Start the zygote. `_fork` is held."""
         if self._closed:
-            raise Cancelled("the gateway stops")
+            raise Busy("the gateway stops")
         ours, theirs = socket.socketpair()
         settings = self.settings
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ} | _QUIET

@@ -63,7 +63,9 @@ class WorkerProcess:
 
     def is_alive(self) -> bool:
         """Tell whether the process is there and silent, as one without a task should be."""
-        return not select.select([self._sock], [], [], 0)[0]
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return not poll.poll(0)
 
     def kill(self) -> None:
         """End the process at once, whatever it does; its number cannot be another's by now."""

@@ -142,6 +142,8 @@ class App:
                 self.config, ("server", "listen"), f"{listen}: {_why_not_bound(error)}"
             ) from error
         self._sweeper.start()
+        if self._processing is not None and self.config.templates:
+            self._processing.warm()
         if not self.entrance.is_open and _is_readable_on_the_way(self.config.server):
             _log.warning(
                 "passwords and tokens travel in clear: the gateway listens on %s without TLS;"

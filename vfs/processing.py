@@ -1,6 +1,8 @@
 """Processing: what makes derived files, put together from the configuration."""
 
 import contextlib
+import logging
+import threading
 
 from cache.budget import Limits as Room
 from cache.memo import MemoKeeper
@@ -17,6 +19,8 @@ from vfs.tree.derived import DerivedProvider
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.steps import Steps
 
+_log = logging.getLogger(__name__)
+
 FIND = "processors.registry:find"
 _MEMO_PART = 10
 """The memo may take this part of what results may."""
@@ -26,7 +30,7 @@ _DAY_SECONDS = 86_400
 class Processing:
     """The maker of a gateway with its workers and its results. All attributes are fixed.
 
-    Nothing is started before the first file is made.
+    No worker is started before `warm`, or the first file that is made.
     """
 
     def __init__(self, config: Config, state: StateStore) -> None:
@@ -36,28 +40,23 @@ class Processing:
         folder = config.server.cache_dir
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._results = Results(folder, _room(config, settings))
         except OSError as error:
             raise ConfigError(
                 f"server.cache_dir '{folder}' cannot be used, and derived files need it:"
                 f" {error.strerror}; make it writable or name another"
             ) from error
-        age = config.cache.max_age_days
-        room = Room(
-            max_bytes=settings.size_bytes,
-            max_age_seconds=None if age is None else age * _DAY_SECONDS,
-            free_bytes=config.cache.free_bytes,
-        )
-        self._results = Results(folder, room)
-        self._memo = MemoKeeper(folder, _part_of(room))
+        self._memo = MemoKeeper(folder, _part_of(_room(config, settings)))
         days = settings.provenance_days
         self._provenance = ProvenanceLog(
             state,
             most=settings.provenance_max,
             older_than_seconds=None if days is None else days * _DAY_SECONDS,
         )
+        self._pool = Pool(_pool(settings, config))
         self.maker = Maker(
             self._results,
-            Pool(_pool(settings, config)),
+            self._pool,
             limits=settings.limits,
             record=self._provenance.record,
             recall=self._provenance.find,
@@ -75,6 +74,16 @@ class Processing:
         )
         # Its sources have breakers of their own, and computing may take its time.
         return Mount(settings.prefix, [Replica(provider, is_guarded=True)])
+
+    def warm(self) -> None:
+        """Start a first worker, in the background: the first reader need not wait for imports."""
+        threading.Thread(target=self._warm, name="warm", daemon=True).start()
+
+    def _warm(self) -> None:
+        try:
+            self._pool.warm()
+        except Exception as error:  # noqa: BLE001 - it is tried again at the first file
+            _log.warning("no worker could be started for derived files: %s", repr(error))
 
     def close(self) -> None:
         """End what is computed, and close the results."""
@@ -95,6 +104,15 @@ def _pool(settings: ProcessingConfig, config: Config) -> PoolSettings:
         per_user=settings.per_user,
         memo=config.server.cache_dir,
         memory_bytes=settings.limits.memory_bytes,
+    )
+
+
+def _room(config: Config, settings: ProcessingConfig) -> Room:
+    age = config.cache.max_age_days
+    return Room(
+        max_bytes=settings.size_bytes,
+        max_age_seconds=None if age is None else age * _DAY_SECONDS,
+        free_bytes=config.cache.free_bytes,
     )
 
 

@@ -1,10 +1,8 @@
 """Prefer: whether a client would rather be answered at once and come again (RFC 7240)."""
 
-import re
-
 _WAIT_SECONDS = 0.2
-_WAIT_SECONDS_MAX = 60.0
-_TOKEN = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*\"?([^\";,]*)\"?)?[^,]*(?:,|$)")
+_WAIT_SECONDS_MAX = 60
+_DIGITS = 9
 
 
 def async_wait(prefer: str | None) -> float | None:
@@ -13,12 +11,13 @@ def async_wait(prefer: str | None) -> float | None:
     `respond-async` says that it does, `wait` how many seconds. What is not understood counts as
     not said.
     """
-    if not prefer:
-        return None
-    wishes = {name.lower(): value.strip() for name, value in _TOKEN.findall(prefer)}
+    wishes = {}
+    for wish in (prefer or "").split(","):
+        name, _, value = wish.partition(";")[0].partition("=")
+        wishes[name.strip().lower()] = value.strip().strip('"')
     if "respond-async" not in wishes:
         return None
     wait = wishes.get("wait", "")
-    return (
-        min(float(wait), _WAIT_SECONDS_MAX) if wait.isascii() and wait.isdigit() else _WAIT_SECONDS
-    )
+    if not (wait.isascii() and wait.isdigit()):
+        return _WAIT_SECONDS
+    return min(int(wait), _WAIT_SECONDS_MAX) if len(wait) <= _DIGITS else _WAIT_SECONDS_MAX

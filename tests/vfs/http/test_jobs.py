@@ -17,9 +17,10 @@ from cache.budget import Limits as Room
 from cache.results import Results
 from processors.base import Limits
 from processors.catalogue import Catalogue
-from processors.compiling import TemplateText, compile_template
+from processors.compiling import compile_template
 from processors.maker import Maker
 from processors.pool import Pool, PoolSettings
+from processors.template import TemplateText
 from providers.memory import MemoryOptions, MemoryProvider
 from tests.processors.conftest import until
 from tests.processors.tiny import find

@@ -138,9 +138,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much one request may take. Each number is configurable and told in `.info.json`."""
 
     pixels: int = 100_000_000
-    """Of the output."""
+    """Pixels of one result."""
     output_bytes: int = 1 << 30
-    """Of the result."""
+    """Bytes of one result."""
     touched_bytes: int = 2 << 30
     """Decoded bytes that are touched on the way."""
     segments: int = 20_000
@@ -160,7 +160,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     side: int = 2_048
     """The longer side of a preview."""
     memory_bytes: int = 1 << 30
-    """Of one worker process, enforced by the system."""
+    """Memory of one worker process, enforced by the system."""
     seconds: float = 30.0
     """Wall time of a request somebody waits for."""
     seconds_background: float = 3600.0
@@ -225,7 +225,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0
     """At the peak."""
     pixels: int = 0
-    """Of the output."""
+    """Pixels of one result."""
 
     @property
     def output(self) -> Output:

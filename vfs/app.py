@@ -26,10 +26,12 @@ from vfs.dav.parts import Parts
 from vfs.dav.sweeper import Sweeper
 from vfs.entrance import Entrance
 from vfs.http.gate import Gate
+from vfs.http.job_page import JOBS_NAME, JobPage
 from vfs.http.listeners import listeners, why_not_bound
 from vfs.http.promptness import Promptness
 from vfs.http.server import Server
 from vfs.http.sharing import SHARES_NAME, Sharing
+from vfs.jobs import Jobs
 from vfs.processing import Processing
 from vfs.state.errors import StateError
 from vfs.state.follower import Follower
@@ -85,6 +87,7 @@ class App:
             raise
         self.tree = Tree(table, Rights(config.grants()))
         self._stores = stores
+        self._jobs = Jobs(self.tree, self.state)
         parts = Parts(self.state, folder / UPLOADS_FOLDER)
         self._sweeper = Sweeper(parts, folder / SWEEP_LOCK, self._sweep_stores)
         self.tree.events.follow(Follower(self.state, self.tree.exists).follow)
@@ -96,8 +99,8 @@ class App:
             raise
         shares = Shares(self.state, lambda: self.tree.rights, lambda: self.entrance.tokens)
         self.gate = Gate(
-            handlers(self.tree, self.state, parts),
-            pages={SHARES_NAME: Sharing(shares).handle},
+            handlers(self.tree, self.state, parts, self._jobs),
+            pages={SHARES_NAME: Sharing(shares).handle, JOBS_NAME: JobPage(self._jobs).handle},
             authenticate=self.entrance.authenticate,
             challenges=self.entrance.challenges,
             quota=self.entrance.quota,
@@ -148,6 +151,8 @@ class App:
         except OSError as error:
             raise _not_bound(self.config, error) from error
         self._sweeper.start(walks=walks)
+        if self._processing is not None and self.config.templates:
+            self._processing.warm()
         if not tells:
             return
         if not self.entrance.is_open and _is_readable_on_the_way(self.config.server):
@@ -197,6 +202,7 @@ class App:
     def close(self) -> None:
         """Close every store, each after its last use, and what the gateway remembers."""
         self._sweeper.close()
+        self._jobs.close()
         self._close_stores()
         self.entrance.close()
         self._forget()
@@ -223,9 +229,9 @@ class App:
             _retire(store.replica)
 
     def _forget(self) -> None:
-        self.state.close()
         if self._processing is not None:
             self._processing.close()
+        self.state.close()
         if self._cache is not None:
             self._cache.close()
         if self._folder is not None:
@@ -286,7 +292,7 @@ class App:
             table = MountTable(mounts)
             if config.processing is not None:
                 if self._processing is None:
-                    self._processing = Processing(config)
+                    self._processing = Processing(config, self.state)
                 table = MountTable([*mounts, self._processing.mount(config, table)])
         except BaseException:
             for key, made in stores.items():

@@ -12,6 +12,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import track
 
+from processors.compiling import compile_template
+from processors.template import TemplateText
 from providers import registry
 from vfs import sample
 from vfs.address import Address
@@ -19,10 +21,18 @@ from vfs.app import App
 from vfs.config import Config, MountConfig, ServerConfig
 from vfs.http.listeners import bind_errno
 from vfs.serve import Inbox, ignore_signals, serve, signals
+from vfs.template_config import ProcessingConfig
 from vfs.toml_file import ConfigError
 
 FIRST_PORT = 8080
 PORTS_TRIED = 20
+
+TEMPLATE = "tiffstore"
+_TIFFSTORE = TemplateText(
+    path="{subject:id}/{date:date}/{layer:int}/{grid:grid}",
+    source="/archive/{subject}/{date}.tif",
+    run=("tiff.window",),
+)
 
 
 def run(*, port: int | None, keep: Path | None) -> None:
@@ -107,7 +117,10 @@ def _config(folder: Path, port: int) -> Config:
     ]
     scratch = MountConfig(path="/scratch", provider="memory", options=memory())
     return Config(
-        server=ServerConfig(listen=Address(f"127.0.0.1:{port}")), mounts=(*mounts, scratch)
+        server=ServerConfig(listen=Address(f"127.0.0.1:{port}"), cache_dir=folder / "cache"),
+        mounts=(*mounts, scratch),
+        processing=ProcessingConfig(),
+        templates={TEMPLATE: compile_template(TEMPLATE, _TIFFSTORE)},
     )
 
 
@@ -143,6 +156,8 @@ def curl_lines(url: str) -> tuple[str, ...]:
         f"curl -f {url}/archive/README.txt",
         f"curl -f {url}/site-a/temperature.csv",
         f"curl -f -o 20181129.tif {url}/archive/312/20181129.tif",
+        f"curl -f -o window.tif {url}/dispel/{TEMPLATE}/312/20181129/12/0-1200-0-400",
+        f"curl -f {url}/dispel/{TEMPLATE}/312/20181129/.info.json",
         f"echo hello | curl -f -T - {url}/scratch/hello.txt",
         f"curl -f {url}/scratch/hello.txt",
     )

@@ -5,25 +5,30 @@
 
 import enum
 import inspect
+import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import click
 import msgspec
 
+from processors import errors as processing
+from processors.base import Limits
 from processors.field_docs import docs_of
+from processors.template import TemplateText
 from providers import registry
 from providers.base import Capabilities, Provider
 from providers.errors import leaves
 from providers.secret import Secret
-from vfs import cache_config, config
+from vfs import cache_config, config, processor_pages
 from vfs.auth import settings
 from vfs.cli import cli
-from vfs.errors import meaning
+from vfs.errors import PROCESSING_TABLE, meaning
+from vfs.template_config import ProcessingConfig
 from vfs.toml_table import is_secret, secret_keys
 
 _NOTE = "<!-- Printed by `python -m vfs.reference docs/reference`; do not edit. -->"
@@ -49,6 +54,7 @@ def pages() -> dict[str, str]:
         "cli.md": "\n".join([_NOTE, "", *_commands()]) + "\n",
         "capabilities.md": "\n".join([_NOTE, "", *_capabilities()]) + "\n",
         "errors.md": "\n".join([_NOTE, "", *_errors()]) + "\n",
+        "processors.md": "\n".join([_NOTE, "", *processor_pages.page()]) + "\n",
     }
 
 
@@ -78,6 +84,9 @@ def _config() -> Iterator[str]:
     yield from _section("`[auth]`", settings.AuthConfig)
     yield from _section("`[limits]`", settings.LimitsConfig)
     yield from _section("`[audit]`", settings.AuditConfig)
+    yield from _section("`[processing]`", ProcessingConfig, without={"limits"})
+    yield from _section("`[processing.limits]`", Limits)
+    yield from _section("`[templates.NAME]`", TemplateText)
 
 
 def _section(
@@ -112,7 +121,9 @@ def _kind(hint: object) -> str:
         return " or ".join(f'`"{value.value}"`' for value in hint)
     match name:
         case "Literal":
-            return " or ".join(f'`"{value}"`' for value in arguments)
+            return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
+        case "Mapping":
+            return "table"
         case "tuple" | "frozenset" | "list":
             return f"list: {_kind(arguments[0])}"
         case "StoreConfig":
@@ -130,6 +141,8 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
             return "none"
         case bool(value):
             return f"`{str(value).lower()}`"
+        case Mapping():
+            return "none"
         case int(value) | float(value):
             return f"`{value}`"
         case value:
@@ -216,6 +229,17 @@ def _errors() -> Iterator[str]:
         level = logging.getLevelName(row.level).lower()
         temporary = "yes" if leaf.is_temporary else "no"
         yield f"| {leaf.__name__} | {row.status} | {level} | {temporary} | {_first_line(leaf)} |"
+    yield ""
+    yield "What can go wrong when a derived file is asked for. The answer is"
+    yield "`application/problem+json`, or text at a terminal, and says what was asked, what the"
+    yield "limit is, and one example that works."
+    yield ""
+    yield "| Error | Status | Log level | Meaning |"
+    yield "|---|---|---|---|"
+    for cause in processing.leaves():
+        row = PROCESSING_TABLE[cause]
+        level = logging.getLevelName(row.level).lower()
+        yield f"| {cause.__name__} | {row.status} | {level} | {_first_line(cause)} |"
 
 
 def _first_line(thing: type) -> str:

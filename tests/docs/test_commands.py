@@ -67,6 +67,7 @@ _MOUNTING = (
         ("README.md", False),
         ("docs/tutorial.md", False),
         ("docs/howto/mount-as-a-drive.md", False),
+        ("docs/howto/derived-files.md", False),
         ("docs/howto/tls.md", False),
         ("docs/howto/use-from-scripts.md", False),
         pytest.param("README.md", True, marks=_MOUNTING),

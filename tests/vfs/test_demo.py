@@ -54,6 +54,9 @@ def test_what_the_demo_prints_works_as_it_is_and_nothing_is_left(headgate: "Comm
     ]
     assert b"archive/" in outputs[0]
     assert outputs[-1] == b"hello\n"
+    window = tifffile.imread(headgate.folder / "window.tif")
+    whole = tifffile.imread(headgate.folder / "20181129.tif", key=12)
+    assert np.array_equal(window, whole[0:400, 0:1200])
     with tifffile.TiffFile(headgate.folder / "20181129.tif") as tiff:
         assert len(tiff.pages) >= 16
         assert {page.shape for page in tiff.pages} == {(2048, 2048)}

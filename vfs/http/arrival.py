@@ -29,13 +29,15 @@ class Arrival:
 
     `headers` has lower-case names; `target` stands as it came, one character for each byte, so
     that its escapes are judged once. `visit` is what was learnt when the request was begun in the
-    loop; it goes on with that.
+    loop; it goes on with that. `line` is the connection, for who must know whether the client is
+    still there.
     """
 
     __slots__ = (
         "address",
         "body",
         "headers",
+        "line",
         "method",
         "port",
         "scheme",
@@ -57,6 +59,7 @@ class Arrival:
         scheme: str,
         server: Server,
         version: str = "1.1",
+        line: Line | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -67,6 +70,7 @@ class Arrival:
         self.scheme = scheme
         self.server = server
         self.version = version
+        self.line = line
         self.visit: Visit | None = None
 
     @property
@@ -101,4 +105,5 @@ def arrived(line: Line, head: Head, body: Body) -> Arrival:
         scheme="https" if line.secure else "http",
         server=line.host,
         version=head.version,
+        line=line,
     )

@@ -7,6 +7,9 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from vfs.http.arrival import Arrival
 from vfs.http.body import BLOCK_BYTES, Body
 
+LINE_KEY = "headgate.line"
+"""The connection, for who must know whether the client is still there."""
+
 TARGET_KEY = "headgate.target"
 """The request target as it came, so that its escapes are judged once, by `target`."""
 
@@ -49,6 +52,7 @@ def environ_of(arrival: Arrival) -> dict[str, Any]:
         "SCRIPT_NAME": "",
         "PATH_INFO": arrival.path,
         "QUERY_STRING": arrival.query,
+        LINE_KEY: arrival.line,
         TARGET_KEY: arrival.target,
         "SERVER_NAME": arrival.server.host,
         "SERVER_PORT": str(arrival.server.port),
@@ -91,4 +95,5 @@ def arrival_of(environ: Mapping[str, Any]) -> Arrival:
         port=int(environ.get("REMOTE_PORT", 0)),
         scheme=environ["wsgi.url_scheme"],
         server=_Server(environ["SERVER_NAME"], int(environ["SERVER_PORT"])),
+        line=environ.get(LINE_KEY),
     )

@@ -26,6 +26,7 @@ from vfs.http.request import Request, Response, text_response
 from vfs.http.target import without_secrets
 from vfs.http.visit import FINISH_KEY, Quota, Visit
 from vfs.state.errors import StateError
+from vfs.tree.waiting import Waiting, waited_for
 
 Handler = Callable[[Request], Response]
 StartResponse = Callable[..., Any]
@@ -103,7 +104,11 @@ class Gate:
         visit = arrival.visit
         if visit is None:
             visit = arrival.visit = Visit(arrival.method, arrival.path, arrival.address)
-        status, headers, body = self._answer(arrival, visit)
+        if waiting.is_refused():
+            status, headers, body = self._answer(arrival, visit)
+        else:
+            with waited_for(_waiting(arrival)):
+                status, headers, body = self._answer(arrival, visit)
         took_ms = (time.perf_counter() - visit.started) * 1000
         visit.status = status
         if isinstance(body, bytes) and status not in _BODILESS:
@@ -253,6 +258,12 @@ def _close(body: Iterable[bytes]) -> None:
     close = getattr(body, "close", None)
     if close is not None:
         close()
+
+
+def _waiting(arrival: Arrival) -> Waiting:
+    """Return what the work for a request knows of the client that waits for it."""
+    line = arrival.line
+    return Waiting() if line is None else Waiting(line.is_present, line.host.blocked)
 
 
 def _anybody(_headers: Mapping[str, str], address: str) -> Caller:

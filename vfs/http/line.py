@@ -100,5 +100,8 @@ class Line(Protocol):
     def send_rest(self) -> None:
         """Send what was left when `send` raised WouldWait."""
 
+    def is_present(self) -> bool:
+        """Tell whether the peer is still there: it has not ended the stream."""
+
     def wait(self, events: int) -> None:
         """Wait until the peer reads or writes, and count that to `waited_seconds`."""

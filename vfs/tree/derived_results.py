@@ -79,19 +79,20 @@ class DerivedResults:
             with refusing():
                 return self._make(found, derivation, origin, who)
 
-        made = self._maker.cached(derivation)
-        if made is not None:
-            size, media_type = made.size, made.media_type
-        else:
+        there = self._maker.get(derivation)
+        if there is None:
             with explained(found):
                 output = self._maker.plan(derivation, origin.open, who=who).output
-            if output.size is None:
-                file, remarks = make()
-                entry = _entry(name, derivation, origin, file.record.size, file.record.media_type)
-                return DerivedReader(entry, remarks, make, file)
-            size, media_type = output.size, output.media_type
-        entry = _entry(name, derivation, origin, size, media_type)
-        return DerivedReader(entry, self._remarks(derivation), make)
+            if output.size is not None:
+                entry = _entry(name, derivation, origin, output.size, output.media_type)
+                return DerivedReader(entry, self._remarks(derivation), make)
+            file, remarks = make()
+        else:
+            result, file = there
+            remarks = self._remarks(derivation)
+            remarks |= {"cache": "hit", "provenance": result.provenance}
+        entry = _entry(name, derivation, origin, file.record.size, file.record.media_type)
+        return DerivedReader(entry, remarks, make, file)
 
     def listed(self, found: DerivedPath) -> Entry | None:
         """Return the entry of a result that is there already."""

@@ -13,6 +13,7 @@ from processors.base import Limits
 from processors.catalogue import Catalogue
 from processors.errors import ProcessingError, SourceChanged
 from processors.maker import Maker
+from processors.remembered import Remembered
 from providers.base import Capabilities, Entry, Kind, Options, Reader
 from providers.errors import Changed, IsADirectory, NotADirectory
 from vfs.tree import derived_documents as documents
@@ -25,6 +26,9 @@ from vfs.tree.derived_reader import TextReader
 from vfs.tree.derived_results import DerivedResults
 from vfs.tree.steps import Steps
 from vfs.tree.unmade import Unmade
+
+# So many paths are remembered with what they mean.
+_MEANT_MAX = 1000
 
 
 class DerivedProvider(ComputedProvider):
@@ -41,6 +45,7 @@ class DerivedProvider(ComputedProvider):
         self, catalogue: Catalogue, maker: Maker, steps: Steps, *, mount: str, limits: Limits
     ) -> None:
         self._catalogue = catalogue
+        self._meant: Remembered[DerivedPath] = Remembered(_MEANT_MAX)
         self._maker = maker
         self._steps = steps
         self._mount = mount
@@ -52,7 +57,7 @@ class DerivedProvider(ComputedProvider):
     def touches(self, path: str) -> tuple[Touch, ...]:
         """Return the source, or as far as the path leads to one."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolved(path)
             if found.template is None:
                 return ()
             source = found.source
@@ -72,7 +77,7 @@ class DerivedProvider(ComputedProvider):
     def stat_for(self, path: str, who: str) -> Entry:
         """Return the entry; what has no size before it is made, is made."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolved(path)
             if found.is_folder:
                 return self._folders.entry(found, _name(path), who)
         with self.open_for(path, who) as reader:
@@ -81,7 +86,7 @@ class DerivedProvider(ComputedProvider):
     def known(self, path: str) -> Entry:
         """Return the entry, of a file without its size."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolved(path)
             if found.is_folder:
                 return self._folders.entry(found, _name(path), "")
             return Entry(_name(path), Kind.FILE, 0, self._folders.began_ns, "")
@@ -93,7 +98,7 @@ class DerivedProvider(ComputedProvider):
     def members_for(self, path: str, sees: Sees) -> Iterator[Entry]:
         """Yield templates, values that exist, and at the end results that are there."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolved(path)
             if not found.is_folder:
                 raise NotADirectory(path)
             above = self._folders.entry(found, _name(path), "")
@@ -109,7 +114,7 @@ class DerivedProvider(ComputedProvider):
         """Return a reader of a result, which may not be made yet, or of a document."""
         name = _name(path)
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolved(path)
             if found.is_folder:
                 self._folders.entry(found, name, who)
                 raise IsADirectory(path)
@@ -122,7 +127,7 @@ class DerivedProvider(ComputedProvider):
     def renew(self, path: str, who: str, *, remake: bool) -> None:
         """Ask the store of the source anew; with `remake`, also make the result once more."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolved(path)
             source = found.source
             if source is not None:
                 self._steps.refresh(source)
@@ -132,7 +137,7 @@ class DerivedProvider(ComputedProvider):
     def purge(self, path: str) -> None:
         """Forget a result, or all of a template below a level."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolved(path)
             if found.is_result:
                 self._results.purge(found)
             elif found.template is not None:
@@ -144,7 +149,7 @@ class DerivedProvider(ComputedProvider):
     def checksum(self, path: str, algorithm: str, *, expect: str | None = None) -> bytes:
         """Return the digest that every result has."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolved(path)
             if algorithm != "sha256" or not found.is_result or found.document is not None:
                 return super().checksum(path, algorithm)
             derivation, result = self._results.made(found, "")
@@ -171,6 +176,14 @@ class DerivedProvider(ComputedProvider):
             return self._results.info(found, who)
         info = documents.info_of_mount(self._mount, self._catalogue, self._limits)
         return documents.dumped(info), self._folders.began_ns
+
+    def _resolved(self, path: str) -> DerivedPath:
+        """Return what `path` means. Each request asks at least twice: for rights, and to open."""
+        found = self._meant.get(path)
+        if found is None:
+            found = resolve(self._catalogue, path)
+            self._meant.put(path, found)
+        return found
 
     @contextmanager
     def _refusing(self, path: str) -> Iterator[None]:

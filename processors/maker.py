@@ -137,6 +137,10 @@ class Maker:
                 self._lists.put(key, found)
         return found[0]
 
+    def find(self, derivation: Derivation) -> ResultFile | None:
+        """Open the file if it is there, and mark it as used."""
+        return self._results.get(derivation.key)
+
     def cached(self, derivation: Derivation) -> Result | None:
         """Return the file if it is there, and mark it as used."""
         return self._look(derivation.key)

@@ -52,4 +52,4 @@ class JournalBusy(JournalError):
 
 
 class ResultsFull(CacheError):
-    """There is no room for one more result, or none of this size."""
+    """There is no room for one more result, or none of this size, or the disk refuses it."""

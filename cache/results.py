@@ -1,7 +1,6 @@
 """Results: derived files on disk, each named by a digest of all that decides about its bytes."""
 
 import contextlib
-import errno
 import fcntl
 import logging
 import os
@@ -54,7 +53,7 @@ class Draft:
         os.lseek(self._descriptor, 0, os.SEEK_SET)
 
     def commit(self, record: ResultRecord) -> None:
-        """Make it the result of its key, in one step. Raises OSError; ResultsFull on a full disk.
+        """Make it the result of its key, in one step. Raises ResultsFull when the disk refuses it.
 
         Whoever reads the result that it replaces reads on.
         """
@@ -62,8 +61,7 @@ class Draft:
             size = append_record(self._descriptor, record, self._results.tag)
             self._file.rename(self._place)
         except OSError as error:
-            self._results.full(error)
-            raise
+            raise self._results.full(error) from error
         # Given back at once: a reader takes a lock of its own.
         self._give_back()
         self._results.budget.wrote(size)
@@ -105,18 +103,22 @@ class Results:
         self._sweeper = Sweeper(self.budget, name="result-sweeper", before=self._prune)
 
     def get(self, key: str) -> ResultFile | None:
-        """Open a result and mark it as used, or return None. Raises OSError.
+        """Open a result and mark it as used, or return None.
 
         While it is open it is not evicted; who purges it does not disturb its readers.
         """
-        file = ResultFile.open(self.place(key), key, self.tag)
+        try:
+            file = ResultFile.open(self.place(key), key, self.tag)
+        except OSError as error:
+            _LOG.warning("a result cannot be read: %s", error)
+            return None
         if file is not None:
             with contextlib.suppress(OSError):
                 fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
         return file
 
     def begin(self, key: str, *, size: int | None, group: str, place: str) -> Draft:
-        """Begin a result of `size` bytes, None if that is not known. Raises ResultsFull, OSError.
+        """Begin a result of `size` bytes, None if that is not known. Raises ResultsFull.
 
         `group` and `place`, a path, are what it can be purged by.
         """
@@ -124,8 +126,7 @@ class Results:
         try:
             draft = Draft(self, key)
         except OSError as error:
-            self.full(error)
-            raise
+            raise self.full(error) from error
         # Noted before there is a file: so none is ever missed by `purge_under`.
         self._index.add([(key, group, place)])
         return draft
@@ -136,8 +137,7 @@ class Results:
         try:
             descriptor = _create(name)
         except OSError as error:
-            self.full(error)
-            raise
+            raise self.full(error) from error
         name.unlink()
         return descriptor
 
@@ -162,11 +162,10 @@ class Results:
         assert swept is not None
         return swept
 
-    def full(self, error: OSError) -> None:
-        """Raise ResultsFull when `error` says that the disk is full; have it swept."""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            self.budget.is_due.set()
-            raise ResultsFull(error.strerror) from error
+    def full(self, error: OSError) -> ResultsFull:
+        """Return what it means that the disk refused something; have it swept."""
+        self.budget.is_due.set()
+        return ResultsFull(f"the disk of the cache refuses it: {error.strerror or error}")
 
     def place(self, key: str) -> Path:
         """Return where the result of a key lies."""

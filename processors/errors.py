@@ -45,6 +45,12 @@ class ProcessingError(Exception):
         self.limit = limit
         self.example = example
 
+    def copied(self, **changes: str) -> Self:
+        """Return the same error as a new one, with some attributes changed."""
+        error = type(self)(self.detail)
+        error.__dict__.update(self.__dict__, **changes)
+        return error
+
     def __str__(self) -> str:
         return f"{self.text}: {self.detail}" if self.detail else self.text
 

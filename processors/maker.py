@@ -3,31 +3,34 @@
 import contextlib
 import mimetypes
 import os
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeVar
 
 import msgspec
 
 from cache.errors import ResultsFull
-from cache.result_file import ResultFile, ResultRecord
+from cache.result_file import ResultFile
 from cache.results import Draft, Results
+from cache.single import Flights
 from processors.asking import Asking
-from processors.base import Folder, Limits, Output, Plan, Source
+from processors.base import Limits, Output, Plan
 from processors.derivation import Derivation, Step
-from processors.errors import Cancelled, Crashed, NoResultSpace
+from processors.errors import Cancelled, Crashed, NoResultSpace, OverTime
 from processors.interest import Interest
-from processors.provenance import Provenance, ProvenanceStep
+from processors.order import OpenSource, Order, record_of, told_of
+from processors.provenance import Provenance
 from processors.remembered import Remembered
 from processors.runner import Call, Outcome, Progress, Runner, always, ignore
-
-OpenSource: TypeAlias = Callable[[], AbstractContextManager[Source | Folder]]
-"""Opens the source in the gateway's process, pinned to one version."""
+from processors.wire import identity_of
 
 _PLANS_MAX = 10_000
 _FACTS_MAX = 1000
+_T = TypeVar("_T")
+
+
+def _nothing(_key: str) -> None:
+    """Recall nothing."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +55,8 @@ class Maker:
     """Makes derived files through a Runner and keeps them in Results. Everything guards itself.
 
     `record` is given the Provenance of each computation, in the thread that asked for it: it must
-    not take long. Results and Runner are the caller's; `close` closes the Runner.
+    not take long. `recall` returns the one of a key whose file is not there any more. Results and
+    Runner are the caller's; `close` closes the Runner.
     """
 
     def __init__(
@@ -62,13 +66,17 @@ class Maker:
         *,
         limits: Limits,
         record: Callable[[Provenance], None] = ignore,
+        recall: Callable[[str], Provenance | None] = _nothing,
     ) -> None:
         self.limits = limits
         self._results = results
         self._runner = runner
         self._record = record
+        self._recall = recall
         self._asking = Asking(runner)
         self._interest = Interest()
+        # Between threads alone: a question asked by two processes is answered twice.
+        self._questions = Flights(-1)
         self._plans: Remembered[Plan] = Remembered(_PLANS_MAX)
         self._facts: Remembered[Mapping[str, object]] = Remembered(_FACTS_MAX)
         self._lists: Remembered[tuple[Sequence[object] | None]] = Remembered(_FACTS_MAX)
@@ -79,16 +87,17 @@ class Maker:
         Of several steps the first is planned; what the last one gives only the computation tells.
         """
         key = derivation.key
-        plan = self._plans.get(key)
-        if plan is None:
+
+        def ask() -> Plan:
             call = self._call("plan", derivation.steps, who, derivation.source)
             plan = self._ask(key, call, open_source, derivation.source_version).plan
             assert plan is not None
             if len(derivation.steps) > 1:
                 last = derivation.steps[-1]
                 plan = msgspec.structs.replace(plan, outputs=(Output(media_type=_media(last)),))
-            self._plans.put(key, plan)
-        return plan
+            return plan
+
+        return self._once(self._plans, key, ask)
 
     def info(
         self,
@@ -104,14 +113,13 @@ class Maker:
         Remembered where `source`, its path, and `version` are given; then nothing is opened.
         """
         step = steps[0]
-        key = ("info", step.processor, step.version, source, version)
-        found = self._facts.get(key) if source else None
-        if found is None:
+        key = repr(("info", step.processor, step.version, source, version))
+
+        def ask() -> Mapping[str, object]:
             call = self._call("info", steps, who, source)
-            found = self._ask(repr(key), call, open_source, version).info or {}
-            if source:
-                self._facts.put(key, found)
-        return found
+            return self._ask(key, call, open_source, version).info or {}
+
+        return self._once(self._facts, key, ask) if source else ask()
 
     def values(
         self,
@@ -128,14 +136,13 @@ class Maker:
         Remembered as `info` is. At most 10,000, but for a range.
         """
         step = steps[0]
-        key = ("values", step.processor, step.version, name, source, version)
-        found = self._lists.get(key) if source else None
-        if found is None:
+        key = repr(("values", step.processor, step.version, name, source, version))
+
+        def ask() -> tuple[Sequence[object] | None]:
             call = msgspec.structs.replace(self._call("values", steps, who, source), name=name)
-            found = (self._ask(repr(key), call, open_source, version).values,)
-            if source:
-                self._lists.put(key, found)
-        return found[0]
+            return (self._ask(key, call, open_source, version).values,)
+
+        return (self._once(self._lists, key, ask) if source else ask())[0]
 
     def find(self, derivation: Derivation) -> ResultFile | None:
         """Open the file if it is there, and mark it as used."""
@@ -153,30 +160,34 @@ class Maker:
         who: str,
         fresh: bool = False,
         is_wanted: Callable[[], bool] = always,
-        seconds: float | None = None,
+        progress: Callable[[Progress], None] = ignore,
+        in_background: bool = False,
     ) -> Result:
         """Return the file, made now if it is not there, or if it shall be made `fresh`.
 
         However many ask at once, in this process and others, one computes and the others wait for
         it. Raises what computing raised, to all who wait; Cancelled when `is_wanted` turns false,
-        and the computation ends when that is so for all.
+        and the computation ends when that is so for all. `progress` is told how far it is. What is
+        made `in_background` may take `limits.seconds_background`.
         """
         key = derivation.key
-        order = _Order(derivation, open_source, who, seconds or self.limits.seconds)
+        order = Order(derivation, open_source, who, in_background)
         began_ns = time.time_ns()
 
         def usable() -> Result | None:
             found = self._look(key)
             return None if fresh and found and found.made_at_ns < began_ns else found
 
-        with self._interest.of(key, is_wanted):
+        with self._interest.of(key, is_wanted, progress):
             while True:
                 found = usable()
                 if found is not None:
                     return found
-                error = self._fly(order, is_wanted, usable)
+                error, is_own = self._fly(order, is_wanted, usable)
                 if isinstance(error, Cancelled) and is_wanted():
                     continue  # the others left at the moment when this one came
+                if isinstance(error, OverTime) and in_background and not is_own:
+                    continue  # it was another's time that was over
                 if error is not None:
                     raise error
 
@@ -187,9 +198,9 @@ class Maker:
             raise FileNotFoundError(result.key)
         return file
 
-    def progress(self, derivation: Derivation) -> Progress | None:
-        """Return how far a file is that is being made in this process, None if it is not."""
-        return self._interest.progress(derivation.key)
+    def is_making(self, derivation: Derivation) -> bool:
+        """Tell whether somebody in this process waits for a file that is being made."""
+        return self._interest.has(derivation.key)
 
     def purge(self, derivation: Derivation) -> bool:
         """Remove one file and what is remembered of it; tell whether there was one."""
@@ -201,10 +212,10 @@ class Maker:
         return self._results.purge_under(template, canonical_prefix)
 
     def provenance(self, derivation: Derivation) -> Provenance | None:
-        """Return how the file that is there came to be."""
+        """Return how the file came to be that is there, or was."""
         file = self._results.get(derivation.key)
         if file is None:
-            return None
+            return self._recall(derivation.key)
         with file:
             return msgspec.convert(file.record.about, Provenance)
 
@@ -214,11 +225,11 @@ class Maker:
 
     def _fly(
         self,
-        order: "_Order",
+        order: Order,
         is_wanted: Callable[[], bool],
         usable: Callable[[], Result | None],
-    ) -> Exception | None:
-        """Compute, or wait for who does; return the error that prevented it."""
+    ) -> tuple[Exception | None, bool]:
+        """Compute, or wait for who does; return what prevented it, and whether it was computed."""
         key = order.derivation.key
         block = int(key[:15], 16)
 
@@ -234,7 +245,7 @@ class Maker:
         flights = self._results.flights
         flight, is_own = flights.claim(block, block)
         if not is_own:
-            return flight.wait(block, look)
+            return flight.wait(block, look), False
         error: Exception | None = None
         try:
             if flights.take_off(flight, is_there):
@@ -245,9 +256,9 @@ class Maker:
             flights.land(flight, Cancelled())
             raise
         flights.land(flight, error)
-        return error
+        return error, True
 
-    def _compute(self, order: "_Order") -> None:
+    def _compute(self, order: Order) -> None:
         derivation = order.derivation
         plan = self._plans.get(derivation.key)
         size = plan.output.size if plan is not None else None
@@ -268,24 +279,31 @@ class Maker:
                 plan, outcome = self._run(order, plan, draft, between)
                 took = time.perf_counter() - began
                 timings = {**outcome.timings, "total": took}
-                told = _provenance(order, plan, msgspec.structs.replace(outcome, timings=timings))
-                draft.commit(_record(told))
+                told = told_of(order, plan, msgspec.structs.replace(outcome, timings=timings))
+                draft.commit(record_of(told))
         except ResultsFull as error:
             raise NoResultSpace(str(error)) from error
+        except NoResultSpace:
+            # A worker met the full disk.
+            self._results.budget.is_due.set()
+            raise
         self._record(told)
 
     def _run(
-        self, order: "_Order", plan: Plan | None, draft: Draft, between: list[int]
+        self, order: Order, plan: Plan | None, draft: Draft, between: list[int]
     ) -> tuple[Plan, Outcome]:
         """Fill the draft, and check it against its plan."""
         derivation = order.derivation
-        key = derivation.key
+        key, limits = derivation.key, self.limits
         is_alone = len(derivation.steps) == 1
         call = self._call("run", derivation.steps, order.who, derivation.source)
         outcome = self._asking.ask(
             key,
             msgspec.structs.replace(
-                call, seconds=order.seconds, is_planned=plan is not None and is_alone
+                call,
+                seconds=limits.seconds_background if order.in_background else limits.seconds,
+                in_background=order.in_background,
+                is_planned=plan is not None and is_alone,
             ),
             order.open_source,
             version=derivation.source_version,
@@ -328,63 +346,33 @@ class Maker:
             identity=identity,
         )
 
+    def _once(self, remembered: Remembered[_T], key: str, ask: Callable[[], _T]) -> _T:
+        """Return what is remembered, or ask for it: one thread of all that want it."""
+        block = int(identity_of(key)[:15], 16)
+        while True:
+            found = remembered.get(key)
+            if found is not None:
+                return found
+            flight, is_own = self._questions.claim(block, block)
+            if not is_own:
+                error = flight.wait(block)
+                if error is not None:
+                    raise error
+                continue
+            error = None
+            try:
+                found = ask()
+                remembered.put(key, found)
+            except Exception as failed:
+                error = failed
+                raise
+            else:
+                return found
+            finally:
+                self._questions.land(flight, error)
+
     def _ask(self, key: str, call: Call, open_source: OpenSource, version: str) -> Outcome:
         return self._asking.ask(key, call, open_source, version=version)
-
-
-class _Order(NamedTuple):
-    """One file to make, for whom, in which time."""
-
-    derivation: Derivation
-    open_source: OpenSource
-    who: str
-    seconds: float
-
-
-def _provenance(order: _Order, plan: Plan, outcome: Outcome) -> Provenance:
-    derivation = order.derivation
-    made_at_ns = time.time_ns()
-    return Provenance(
-        id=f"{made_at_ns:016x}{secrets.token_hex(8)}",
-        key=derivation.key,
-        template=derivation.template,
-        template_digest=derivation.template_digest,
-        canonical=_shown(derivation.canonical),
-        source=_shown(derivation.source),
-        source_version=derivation.source_version,
-        steps=tuple(
-            ProvenanceStep(step.processor, step.version, _plain(step)) for step in derivation.steps
-        ),
-        media_type=plan.output.media_type,
-        size=outcome.size,
-        sha256=outcome.sha256,
-        who=order.who,
-        made_at_ns=made_at_ns,
-        timings=outcome.timings,
-    )
-
-
-def _record(told: Provenance) -> ResultRecord:
-    return ResultRecord(
-        key=told.key,
-        size=told.size,
-        sha256=told.sha256,
-        media_type=told.media_type,
-        made_at_ns=told.made_at_ns,
-        timings=told.timings,
-        about=msgspec.to_builtins(told),
-    )
-
-
-def _shown(path: str) -> str:
-    """Return a path as text that can be told: a name on disk may be no valid Unicode."""
-    return path.encode("utf-8", "backslashreplace").decode()
-
-
-def _plain(step: Step) -> Mapping[str, Any]:
-    plain = msgspec.to_builtins(step.params, enc_hook=str, str_keys=True)
-    assert isinstance(plain, dict)
-    return plain
 
 
 def _media(step: Step) -> str:

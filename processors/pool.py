@@ -14,7 +14,7 @@ import msgspec
 from processors import wire
 from processors.base import Folder, Limits, Source
 from processors.derivation import Step
-from processors.errors import BadValue, Cancelled
+from processors.errors import BadValue, Busy
 from processors.queue import Queue
 from processors.runner import Call, Fault, Outcome, Progress, Runner, WorkerLost
 from processors.worker_process import Told, WorkerProcess, describe
@@ -53,10 +53,10 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Pool(Runner):
     """Lends workers to calls. Nothing is started before the first call, or `warm`.
 
-    `settings`, `_runs` and `_questions` are fixed. `_lock` guards `_idle` and `_closed`; `_fork`
-    guards `_zygote` and `_control` and is held while a worker is made. Calls that compute and
-    questions about headers have queues of their own, so that nobody who lists waits for a long
-    computation.
+    `settings` and the queues are fixed. `_lock` guards `_idle` and `_closed`; `_fork` guards
+    `_zygote` and `_control` and is held while a worker is made. Calls that compute, those that do
+    so in the background and questions about headers have queues of their own: nobody who waits at
+    a connection waits for what may take an hour, and nobody who lists for a computation.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
@@ -64,6 +64,9 @@ class Pool(Runner):
         workers = settings.workers or len(os.sched_getaffinity(0))
         self._runs = Queue(slots=workers, length=settings.queue, per_user=settings.per_user)
         self._questions = Queue(slots=workers, length=settings.queue, per_user=settings.per_user)
+        self._background = Queue(
+            slots=max(1, workers // 2), length=settings.queue, per_user=settings.per_user
+        )
         self._lock = threading.Lock()
         self._fork = threading.Lock()
         self._idle: list[WorkerProcess] = []
@@ -96,7 +99,9 @@ class Pool(Runner):
             is_planned=call.is_planned,
         )
         began = time.monotonic()
-        queue = self._runs if call.kind == "run" else self._questions
+        queue = self._questions
+        if call.kind == "run":
+            queue = self._background if call.in_background else self._runs
         with queue.turn(call.who, is_wanted, progress):
             waited = time.monotonic() - began
             progress(Progress())
@@ -136,7 +141,7 @@ class Pool(Runner):
         self._give(self._make())
 
     def close(self) -> None:
-        """End the workers; a call that runs raises WorkerLost."""
+        """End the workers; a call that runs raises WorkerLost, one that comes Busy."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -150,7 +155,7 @@ class Pool(Runner):
         while True:
             with self._lock:
                 if self._closed:
-                    raise Cancelled("the gateway stops")
+                    raise Busy("the gateway stops")
                 worker = self._idle.pop() if self._idle else None
             if worker is None:
                 return self._make()
@@ -193,7 +198,7 @@ class Pool(Runner):
     def _start(self) -> socket.socket:
         """Start the zygote. `_fork` is held."""
         if self._closed:
-            raise Cancelled("the gateway stops")
+            raise Busy("the gateway stops")
         ours, theirs = socket.socketpair()
         settings = self.settings
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ} | _QUIET

@@ -17,11 +17,12 @@ Kind = Literal["plan", "info", "values", "run"]
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a call is: `place` in the queue while it waits, 0 when it runs."""
+    """How far a call is: `place` in the queue while it waits, 0 when it runs; what it does then."""
 
     done: int = 0
     whole: int = 0
     place: int = 0
+    phase: str = ""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     "plan", "info" and "values" ask the first step, "run" runs all: the output of each is the source
     of the next. `identity` names the source among all sources, for the memo; "" for none.
-    `is_planned` says that the plan of the only step is known and need not be made again.
+    `is_planned` says that the plan of the only step is known and need not be made again. What runs
+    `in_background` may take long, and must not keep others from running.
     """
 
     kind: Kind
@@ -40,6 +42,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     identity: str = ""
     name: str = ""
     is_planned: bool = False
+    in_background: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

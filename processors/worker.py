@@ -38,7 +38,11 @@ VALUES_MAX = 10_000
 
 
 class WorkerContext:
-    """What surrounds one task. `_lock` guards `timings` and `_told_at`; the rest is fixed."""
+    """What surrounds one task.
+
+    `_lock` guards `timings` and `_told_at`; `_phase` is only told, and needs none; the rest is
+    fixed.
+    """
 
     def __init__(self, limits: Limits, memo: "WorkerMemo", until: float, link: Link) -> None:
         self.limits = limits
@@ -48,6 +52,7 @@ class WorkerContext:
         self._link = link
         self._lock = threading.Lock()
         self._told_at = 0.0
+        self._phase = ""
 
     def check(self) -> None:
         """Raise OverTime when it is; a task that nobody wants any more is killed instead."""
@@ -57,15 +62,17 @@ class WorkerContext:
     def progress(self, done: int, whole: int) -> None:
         """Tell how far the work is."""
         self.check()
-        self._tell(Progress(done=done, whole=whole))
+        self._tell(Progress(done, whole, self._phase))
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Add the time that passes inside to what is known as `name`."""
         began = time.perf_counter()
+        before, self._phase = self._phase, name
         try:
             yield
         finally:
+            self._phase = before
             took = time.perf_counter() - began
             with self._lock:
                 self.timings[name] = self.timings.get(name, 0.0) + took

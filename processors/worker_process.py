@@ -63,7 +63,9 @@ class WorkerProcess:
 
     def is_alive(self) -> bool:
         """Tell whether the process is there and silent, as one without a task should be."""
-        return not select.select([self._sock], [], [], 0)[0]
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return not poll.poll(0)
 
     def kill(self) -> None:
         """End the process at once, whatever it does; its number cannot be another's by now."""
@@ -139,7 +141,7 @@ class _Talk:
                 case Members():
                     self._list()
                 case wire.Progress():
-                    progress(Progress(done=message.done, whole=message.whole))
+                    progress(Progress(message.done, message.whole, phase=message.phase))
                     self._look(is_wanted)
                 case _:
                     raise EOFError

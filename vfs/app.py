@@ -27,8 +27,10 @@ from vfs.dav.parts import Parts
 from vfs.dav.sweeper import Sweeper
 from vfs.entrance import Entrance
 from vfs.http.gate import Gate
+from vfs.http.job_page import JOBS_NAME, JobPage
 from vfs.http.server import Server
 from vfs.http.sharing import SHARES_NAME, Sharing
+from vfs.jobs import Jobs
 from vfs.processing import Processing
 from vfs.state.errors import StateError
 from vfs.state.follower import Follower
@@ -82,6 +84,7 @@ class App:
             raise
         self.tree = Tree(table, Rights(config.grants()))
         self._stores = stores
+        self._jobs = Jobs(self.tree, self.state)
         parts = Parts(self.state, folder / UPLOADS_FOLDER)
         self._sweeper = Sweeper(parts, self._sweep_stores)
         self.tree.events.follow(Follower(self.state, self.tree.exists).follow)
@@ -93,8 +96,8 @@ class App:
             raise
         shares = Shares(self.state, lambda: self.tree.rights, lambda: self.entrance.tokens)
         self.gate = Gate(
-            handlers(self.tree, self.state, parts),
-            pages={SHARES_NAME: Sharing(shares).handle},
+            handlers(self.tree, self.state, parts, self._jobs),
+            pages={SHARES_NAME: Sharing(shares).handle, JOBS_NAME: JobPage(self._jobs).handle},
             authenticate=self.entrance.authenticate,
             challenges=self.entrance.challenges,
             quota=self.entrance.quota,
@@ -139,6 +142,8 @@ class App:
                 self.config, ("server", "listen"), f"{listen}: {_why_not_bound(error)}"
             ) from error
         self._sweeper.start()
+        if self._processing is not None and self.config.templates:
+            self._processing.warm()
         if not self.entrance.is_open and _is_readable_on_the_way(self.config.server):
             _log.warning(
                 "passwords and tokens travel in clear: the gateway listens on %s without TLS;"
@@ -184,6 +189,7 @@ class App:
     def close(self) -> None:
         """Close every store, each after its last use, and what the gateway remembers."""
         self._sweeper.close()
+        self._jobs.close()
         self._close_stores()
         self.entrance.close()
         self._forget()
@@ -210,9 +216,9 @@ class App:
             _retire(store.replica)
 
     def _forget(self) -> None:
-        self.state.close()
         if self._processing is not None:
             self._processing.close()
+        self.state.close()
         if self._cache is not None:
             self._cache.close()
         if self._folder is not None:
@@ -273,7 +279,7 @@ class App:
             table = MountTable(mounts)
             if config.processing is not None:
                 if self._processing is None:
-                    self._processing = Processing(config)
+                    self._processing = Processing(config, self.state)
                 table = MountTable([*mounts, self._processing.mount(config, table)])
         except BaseException:
             for key, made in stores.items():

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+import threading
 
 from cache.budget import Limits as Room
 from cache.memo import MemoKeeper
@@ -10,8 +10,9 @@ from cache.results import Results
 from processors.catalogue import Catalogue
 from processors.maker import Maker
 from processors.pool import Pool, PoolSettings
-from processors.provenance import Provenance
 from vfs.config import Config
+from vfs.provenance_log import ProvenanceLog
+from vfs.state.base import StateStore
 from vfs.template_config import ProcessingConfig
 from vfs.toml_file import ConfigError
 from vfs.tree.derived import DerivedProvider
@@ -25,40 +26,40 @@ _MEMO_PART = 10
 """The memo may take this part of what results may."""
 _DAY_SECONDS = 86_400
 
-Record = Callable[[Provenance], None]
-
 
 class Processing:
     """The maker of a gateway with its workers and its results. All attributes are fixed.
 
-    Nothing is started before the first file is made.
+    No worker is started before `warm`, or the first file that is made.
     """
 
-    def __init__(self, config: Config, record: Record | None = None) -> None:
+    def __init__(self, config: Config, state: StateStore) -> None:
         settings = config.processing
         assert settings is not None
         self.settings = settings
         folder = config.server.cache_dir
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._results = Results(folder, _room(config, settings))
         except OSError as error:
             raise ConfigError(
                 f"server.cache_dir '{folder}' cannot be used, and derived files need it:"
                 f" {error.strerror}; make it writable or name another"
             ) from error
-        age = config.cache.max_age_days
-        room = Room(
-            max_bytes=settings.size_bytes,
-            max_age_seconds=None if age is None else age * _DAY_SECONDS,
-            free_bytes=config.cache.free_bytes,
+        self._memo = MemoKeeper(folder, _part_of(_room(config, settings)))
+        days = settings.provenance_days
+        self._provenance = ProvenanceLog(
+            state,
+            most=settings.provenance_max,
+            older_than_seconds=None if days is None else days * _DAY_SECONDS,
         )
-        self._results = Results(folder, room)
-        self._memo = MemoKeeper(folder, _part_of(room))
+        self._pool = Pool(_pool(settings, config))
         self.maker = Maker(
             self._results,
-            Pool(_pool(settings, config)),
+            self._pool,
             limits=settings.limits,
-            record=record or _log_it,
+            record=self._provenance.record,
+            recall=self._provenance.find,
         )
 
     def mount(self, config: Config, sources: MountTable) -> Mount:
@@ -74,9 +75,20 @@ class Processing:
         # Its sources have breakers of their own, and computing may take its time.
         return Mount(settings.prefix, [Replica(provider, is_guarded=True)])
 
+    def warm(self) -> None:
+        """Start a first worker, in the background: the first reader need not wait for imports."""
+        threading.Thread(target=self._warm, name="warm", daemon=True).start()
+
+    def _warm(self) -> None:
+        try:
+            self._pool.warm()
+        except Exception as error:  # noqa: BLE001 - it is tried again at the first file
+            _log.warning("no worker could be started for derived files: %s", repr(error))
+
     def close(self) -> None:
         """End what is computed, and close the results."""
         with contextlib.ExitStack() as stack:
+            stack.callback(self._provenance.close)
             stack.callback(self._results.close)
             stack.callback(self._memo.close)
             stack.callback(self.maker.close)
@@ -95,13 +107,18 @@ def _pool(settings: ProcessingConfig, config: Config) -> PoolSettings:
     )
 
 
+def _room(config: Config, settings: ProcessingConfig) -> Room:
+    age = config.cache.max_age_days
+    return Room(
+        max_bytes=settings.size_bytes,
+        max_age_seconds=None if age is None else age * _DAY_SECONDS,
+        free_bytes=config.cache.free_bytes,
+    )
+
+
 def _part_of(room: Room) -> Room:
     return Room(
         max_bytes=room.max_bytes // _MEMO_PART,
         max_age_seconds=room.max_age_seconds,
         free_bytes=room.free_bytes,
     )
-
-
-def _log_it(provenance: Provenance) -> None:
-    _log.info("derived %s for %s: %d bytes", provenance.canonical, provenance.who, provenance.size)

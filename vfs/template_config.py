@@ -29,9 +29,13 @@ class ProcessingConfig(Section, frozen=True, kw_only=True):
     queue: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 64
     """How many requests may wait for a process; more are answered 503."""
     per_user: Annotated[int, msgspec.Meta(ge=1)] = 4
-    """How many processes one user may keep busy while others wait."""
+    """How many processes one user may keep busy at once."""
     size_bytes: Annotated[int, msgspec.Meta(ge=0)] = 20 << 30
     """How much of the disk of `server.cache_dir` results may take; the longest unused go first."""
+    provenance_max: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
+    """Of how many derived files it is kept in the state store how they came to be."""
+    provenance_days: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """For how many days that is kept; for ever by default."""
     limits: Limits = Limits()
     """How much one request may take; the table `[processing.limits]`."""
 

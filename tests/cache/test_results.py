@@ -236,7 +236,7 @@ results.close()
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert done.stdout == "File too large None\n", done.stderr
+    assert done.stdout == "the disk of the cache refuses it: File too large None\n", done.stderr
 
 
 def test_what_a_killed_process_left_is_swept_but_not_what_is_being_made(

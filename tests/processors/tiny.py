@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,11 @@ class TinyParams(Params, frozen=True):
     gate: str = ""
 
 
+def _place(name: str) -> Path:
+    """Return a path; a template's parameters can hold no more than a name."""
+    return Path(tempfile.gettempdir(), name)
+
+
 class _Tiny(Processor):
     params = TinyParams
     formats = ("bin",)
@@ -34,7 +40,7 @@ class _Tiny(Processor):
 
     def begin(self, params: TinyParams) -> None:
         if params.log:
-            with Path(params.log).open("ab", buffering=0) as file:
+            with _place(params.log).open("ab", buffering=0) as file:
                 file.write(f"{os.getpid()}\n".encode())
 
 
@@ -84,7 +90,7 @@ class Gated(_Tiny):
     def run(self, source: Any, params: Any, sink: Sink, context: Context) -> None:
         sink.write(source.read_at(0, source.size // 2))
         self.begin(params)
-        while not Path(params.gate).exists():
+        while not _place(params.gate).exists():
             context.progress(1, 2)
             time.sleep(0.01)
         sink.write(source.read_at(source.size // 2, source.size))
@@ -98,7 +104,7 @@ class KillOnce(_Tiny):
     def run(self, source: Any, params: Any, sink: Sink, context: Context) -> None:
         self.begin(params)
         sink.write(b"half of it")
-        if len(Path(params.log).read_text().splitlines()) == 1:
+        if len(_place(params.log).read_text().splitlines()) == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         sink.write(b", all of it")
 

@@ -14,14 +14,17 @@ from vfs.http.gate import Handler
 from vfs.http.reading import Reading
 from vfs.http.request import Request, Response
 from vfs.http.writing import Writing
+from vfs.jobs import Jobs
 from vfs.state.base import StateStore
 from vfs.tree.tree import Tree
 
 
-def handlers(tree: Tree, store: StateStore, parts: Parts) -> dict[str, Handler]:
+def handlers(
+    tree: Tree, store: StateStore, parts: Parts, jobs: Jobs | None = None
+) -> dict[str, Handler]:
     """Return what answers each method."""
     locks = Locks(tree, store)
-    reading = Reading(tree)
+    reading = Reading(tree, jobs)
     writing = Writing(tree, locks)
     properties = PropPatch(tree, store, locks)
     collections = Collections(tree, store, locks)

@@ -203,6 +203,16 @@ class Connection:
                 raise BadRequest(408, f"nothing came through for {STALL_SECONDS:.0f} seconds")
         self.waited_seconds += time.monotonic() - began
 
+    def is_present(self) -> bool:
+        """Tell whether the peer is still there.
+
+        Who has ended its side of the stream counts as gone. Some client may do that and read on;
+        but no other sign comes from one that was closed.
+        """
+        poll = select.poll()
+        poll.register(self.socket, select.POLLRDHUP)
+        return not self._ended and not poll.poll(0)
+
     def interrupt(self) -> None:
         """End the stream in both directions; from any thread, whoever waits on it gets an error."""
         with suppress(OSError):

@@ -10,6 +10,9 @@ from vfs.http.line import Line
 
 _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
+LINE_KEY = "headgate.line"
+"""The connection, for who must know whether the client is still there."""
+
 TARGET_KEY = "headgate.target"
 """The request target as it came, so that its escapes are judged once, by `target`."""
 
@@ -27,6 +30,7 @@ def environ_of(line: Line, head: Head, body: Body) -> dict[str, Any]:
         "SCRIPT_NAME": "",
         "PATH_INFO": path.decode("latin-1") or "/",
         "QUERY_STRING": query.decode("latin-1"),
+        LINE_KEY: line,
         TARGET_KEY: head.target.decode("latin-1"),
         "SERVER_NAME": line.host.host,
         "SERVER_PORT": str(line.host.port),

@@ -16,13 +16,14 @@ from vfs.auth.errors import AuthError, Unauthenticated
 from vfs.http import refusals
 from vfs.http.answer import FileSlice
 from vfs.http.bad_request import BadRequest
-from vfs.http.environ import TARGET_KEY
+from vfs.http.environ import LINE_KEY, TARGET_KEY
 from vfs.http.forwarded import Client, Network, resolve
-from vfs.http.line import PeerLost
+from vfs.http.line import Line, PeerLost
 from vfs.http.request import Request, Response, header_map, text_response
 from vfs.http.target import without_secrets
 from vfs.http.visit import FINISH_KEY, Quota, Visit
 from vfs.state.errors import StateError
+from vfs.tree.waiting import Waiting, waited_for
 
 Handler = Callable[[Request], Response]
 StartResponse = Callable[..., Any]
@@ -78,7 +79,8 @@ class Gate:
         began = time.perf_counter()
         headers = header_map(environ)
         visit = Visit(environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["REMOTE_ADDR"])
-        response = self._answer(environ, headers, visit)
+        with waited_for(_waiting(environ)):
+            response = self._answer(environ, headers, visit)
         took_ms = (time.perf_counter() - began) * 1000
         fields = list(response.headers)
         body = response.body
@@ -205,6 +207,12 @@ class _Primed:
         close = getattr(self._body, "close", None)
         if close is not None:
             close()
+
+
+def _waiting(environ: Mapping[str, Any]) -> Waiting:
+    """Return what the work for a request knows of the client that waits for it."""
+    line: Line | None = environ.get(LINE_KEY)
+    return Waiting() if line is None else Waiting(line.is_present, line.host.blocked)
 
 
 def _anybody(_headers: Mapping[str, str], address: str) -> Caller:

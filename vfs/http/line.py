@@ -55,5 +55,8 @@ class Line(Protocol):
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of `data`, waiting for the peer where it must."""
 
+    def is_present(self) -> bool:
+        """Tell whether the peer is still there: it has not ended the stream."""
+
     def wait(self, events: int) -> None:
         """Wait until the peer reads or writes, and count that to `waited_seconds`."""

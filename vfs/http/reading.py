@@ -21,13 +21,17 @@ from vfs.http.digests import (
 )
 from vfs.http.etags import make_etag
 from vfs.http.hasher import DIGEST_BYTES, Hasher
+from vfs.http.job_page import accepted
 from vfs.http.listing import HTML_HEADERS, JSON_HEADERS, html_listing, json_listing
 from vfs.http.media_types import browser_headers, media_type
+from vfs.http.prefer import async_wait
 from vfs.http.query import with_query
 from vfs.http.ranges import Multipart, Span, content_range, parse_range
 from vfs.http.remarks import remark_headers
 from vfs.http.request import Request, Response
 from vfs.http.staleness import stale_headers
+from vfs.jobs import Jobs
+from vfs.state.derived import JobRecord
 from vfs.tree.tree import Tree
 
 HASH_BLOCK_BYTES = 1 << 20
@@ -37,11 +41,13 @@ DIGESTS_KEPT = 4096
 class Reading:
     """The handlers of GET and HEAD.
 
-    `_tree` is fixed; `_lock` guards `_digests`, which remembers digests by file version.
+    `_tree` and `_jobs` are fixed; `_lock` guards `_digests`, which remembers digests by file
+    version.
     """
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, jobs: Jobs | None = None) -> None:
         self._tree = tree
+        self._jobs = jobs
         self._lock = threading.Lock()
         self._digests: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
 
@@ -49,7 +55,12 @@ class Reading:
         """Answer GET, and HEAD with what GET would have answered."""
         if request.target.query and self._tree.table.is_computed(request.path):
             request = request.at(with_query(request.target))
-        if request.no_cache:
+        wait = async_wait(request.headers.get("prefer")) if request.method == "GET" else None
+        if wait is not None and self._tree.table.is_computed(request.path):
+            job = self._begun(request, wait)
+            if job is not None:
+                return accepted(job, request)
+        elif request.no_cache:
             remake = request.method == "GET"
             self._tree.refresh(request.caller, request.path, remake=remake)
         try:
@@ -57,6 +68,17 @@ class Reading:
         except Changed:
             # What was remembered turned out to be an older version before a byte of it was sent.
             return self._get(request)
+
+    def _begun(self, request: Request, wait_seconds: float) -> JobRecord | None:
+        """Have a derived file made by a job; None when it is there within that time."""
+        if self._jobs is None or request.path.rpartition("/")[2].startswith("."):
+            return None
+        try:
+            return self._jobs.offer(
+                request.caller, request.path, remake=request.no_cache, wait_seconds=wait_seconds
+            )
+        except (IsADirectory, Denied):
+            return None  # a folder is listed, or refused as ever
 
     def _get(self, request: Request) -> Response:
         try:

@@ -17,6 +17,7 @@ from typing import Self, TypeAlias
 import msgspec
 
 from vfs.state.accounts import AccountStore
+from vfs.state.derived import DerivedStore
 
 __all__ = [
     "Depth",
@@ -88,8 +89,12 @@ class PartRecord(msgspec.Struct, frozen=True, gc=False):
     token: str
 
 
-class StateStore(AccountStore):
-    """Remembers locks, dead properties, upload sessions, and who may come in (`accounts`)."""
+class StateStore(AccountStore, DerivedStore):
+    """Remembers locks, dead properties and upload sessions.
+
+    Two parts of it have files of their own: who may come in (`accounts`), and how derived files
+    came to be (`derived`).
+    """
 
     @abstractmethod
     def health(self) -> None:

@@ -32,6 +32,13 @@ SECRET_BYTES_MAX = 65_536
 # The name of a user, a label, the id of a share or token, the name of a secret.
 ACCOUNT_NAME_BYTES_MAX = 512
 
+JOBS_MAX = 10_000
+JOBS_PER_HOLDER_MAX = 100
+# How long a job is remembered after it ended.
+JOB_SECONDS = 86_400
+# A job that runs is touched more often than this, or its process is gone.
+JOB_SILENT_SECONDS = 60
+
 _INTEGER_MAX = 2**63 - 1
 
 

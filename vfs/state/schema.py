@@ -123,6 +123,49 @@ _VERSION_2 = (
     "INSERT INTO account_generation VALUES (1)",
 )
 
+_VERSION_3 = (
+    """
+    CREATE TABLE provenance (
+      number          INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which they were kept
+      id              BLOB NOT NULL UNIQUE,  -- of the computation
+      key             BLOB NOT NULL,     -- of the result
+      template        BLOB NOT NULL,
+      template_digest BLOB NOT NULL,
+      canonical       BLOB NOT NULL,     -- path below the processing mount
+      source          BLOB NOT NULL,     -- path of the tree
+      source_version  BLOB NOT NULL,
+      steps           BLOB NOT NULL,     -- JSON: processor, version and parameters of each
+      media_type      BLOB NOT NULL,
+      size            INTEGER NOT NULL,
+      sha256          BLOB NOT NULL,     -- of the result, in hexadecimal digits
+      who             BLOB NOT NULL,     -- whose request had it computed; empty: nobody known
+      timings         BLOB NOT NULL,     -- JSON: seconds by phase
+      made_at_ns      INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX provenance_key ON provenance (key)",
+    "CREATE INDEX provenance_source ON provenance (source)",
+    "CREATE INDEX provenance_made ON provenance (made_at_ns)",
+    """
+    CREATE TABLE job (
+      id            BLOB PRIMARY KEY,  -- random
+      holder        BLOB NOT NULL,     -- whom it belongs to
+      path          BLOB NOT NULL,     -- of the derived file in the tree
+      state         TEXT NOT NULL,     -- running, done, failed, cancelled
+      phase         BLOB NOT NULL,     -- what it does, in words of the processor
+      place         INTEGER NOT NULL,  -- turns that it still waits
+      done          INTEGER NOT NULL,
+      whole         INTEGER NOT NULL,  -- of which so much is done; 0: not known
+      status        INTEGER NOT NULL,  -- of a failure, as HTTP has it
+      detail        BLOB NOT NULL,     -- of a failure
+      created_at_ns INTEGER NOT NULL,
+      touched_at_ns INTEGER NOT NULL   -- when its process last said that it is alive
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX job_holder ON job (holder)",
+    "CREATE INDEX job_touched ON job (touched_at_ns)",
+)
+
 # Step n leads from user_version n to n + 1. A released step is never edited, only followed.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 VERSION = len(MIGRATIONS)

@@ -13,6 +13,7 @@ from vfs.state.connections import WAIT_SECONDS, Connections
 from vfs.state.errors import Invalid
 from vfs.state.sqlite_accounts import SqliteAccounts
 from vfs.state.sqlite_credentials import SqliteCredentials
+from vfs.state.sqlite_derived import SqliteDerived
 from vfs.state.sqlite_locks import SqliteLocks
 from vfs.state.sqlite_properties import SqliteProperties
 from vfs.state.sqlite_uploads import SqliteUploads
@@ -70,7 +71,14 @@ WHERE path >= :low AND path < :high AND path > :after ORDER BY path LIMIT :page
 """
 
 
-class SqliteStore(SqliteLocks, SqliteProperties, SqliteUploads, SqliteAccounts, SqliteCredentials):
+class SqliteStore(
+    SqliteLocks,
+    SqliteProperties,
+    SqliteUploads,
+    SqliteAccounts,
+    SqliteCredentials,
+    SqliteDerived,
+):
     """Keeps the gateway's state in one file on a local disk; opened when first used.
 
     All attributes are fixed; `_lend` guards itself.

@@ -26,6 +26,7 @@ from vfs.tree.derived_path import DerivedPath
 from vfs.tree.derived_reader import DerivedReader, Remarks
 from vfs.tree.derived_source import Origin, origin_of
 from vfs.tree.steps import Steps
+from vfs.tree.waiting import waiting
 
 _TRIES = 3
 """A result that is evicted before it is opened is made again, so often."""
@@ -108,13 +109,13 @@ class DerivedResults:
         """Make a result once more."""
         derivation, origin = self.derivation(found)
         with explained(found):
-            return self._maker.make(derivation, origin.open, who=who, fresh=True)
+            return self._compute(derivation, origin, who, fresh=True)
 
     def made(self, found: DerivedPath, who: str) -> tuple[Derivation, Result]:
         """Return a result, made if it is not there."""
         derivation, origin = self.derivation(found)
         with explained(found):
-            return derivation, self._maker.make(derivation, origin.open, who=who)
+            return derivation, self._compute(derivation, origin, who)
 
     def purge(self, found: DerivedPath) -> None:
         """Forget a result."""
@@ -145,7 +146,7 @@ class DerivedResults:
                 text = documents.provenance_of(provenance)
             case _:
                 with explained(found):
-                    result = self._maker.make(derivation, origin.open, who=who)
+                    result = self._compute(derivation, origin, who)
                 text = f"{result.sha256}  {name.removesuffix('.sha256')}\n".encode()
         return text, origin.mtime_ns
 
@@ -193,15 +194,31 @@ class DerivedResults:
         if file is not None:
             return file, self._remarks(derivation, file, "hit")
         for _ in range(_TRIES):
-            waits = self._maker.progress(derivation) is not None
+            waits = self._maker.is_making(derivation)
             with explained(found):
-                result = self._maker.make(derivation, origin.open, who=who)
+                result = self._compute(derivation, origin, who)
             try:
                 file = self._maker.open(result)
             except FileNotFoundError:
                 continue  # it was evicted at this moment
             return file, self._remarks(derivation, file, "wait" if waits else "miss")
         raise NoResultSpace("it is evicted as soon as it is made", limit="cache.size")
+
+    def _compute(
+        self, derivation: Derivation, origin: Origin, who: str, *, fresh: bool = False
+    ) -> Result:
+        """Have a result made for whoever this thread works for, and only as long as he waits."""
+        here = waiting()
+        with here.blocked():
+            return self._maker.make(
+                derivation,
+                origin.open,
+                who=who,
+                fresh=fresh,
+                is_wanted=here.is_wanted,
+                progress=here.progress,
+                in_background=here.in_background,
+            )
 
     def _remarks(
         self, derivation: Derivation, file: ResultFile | None = None, cache: str = ""
@@ -237,9 +254,7 @@ def explained(found: DerivedPath) -> Iterator[None]:
         example = template.corrected(found.bound, error)
         if not example and not isinstance(error, _PASSING):
             example = f"{template.name}/.help.txt"
-        raise type(error)(
-            error.detail, asked=error.asked, limit=error.limit, example=example
-        ) from error
+        raise error.copied(example=example) from error
 
 
 def _entry(name: str, derivation: Derivation, origin: Origin, size: int, media_type: str) -> Entry:

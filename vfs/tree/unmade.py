@@ -15,8 +15,14 @@ class Unmade(StorageError):
             path,
             detail=cause.detail,
             temporary=passing,
-            retry_after_seconds=RETRY_SECONDS if isinstance(cause, Busy | Crashed) else None,
+            retry_after_seconds=_retry_after(cause),
         )
         self.text = cause.text  # type: ignore[misc] # each cause has its own
         self.cause = cause
         self.example = f"{mount}/{cause.example}" if cause.example else ""
+
+
+def _retry_after(cause: ProcessingError) -> float | None:
+    if isinstance(cause, Busy):
+        return cause.retry_after_seconds
+    return RETRY_SECONDS if isinstance(cause, Crashed) else None

@@ -159,9 +159,10 @@ class Line:
 
     secure = False
     remote_addr, remote_port = "192.0.2.1", 4711
+    is_present = None
 
     class host:  # noqa: N801 - an attribute
-        host, port = "h", 80
+        host, port, blocked = "h", 80, None
 
 
 @pytest.mark.logs("failed")

@@ -121,7 +121,7 @@ def test_a_full_disk_is_said_and_spares_what_is_there(file: Path) -> None:
     with SqliteStore(file) as store:
         store.set_properties("/a", {P: "old"})
         with store._lend.read() as connection:
-            connection.execute("PRAGMA max_page_count = 30")
+            connection.execute("PRAGMA max_page_count = 50")
 
         def fill() -> None:
             for number in range(100):

@@ -144,14 +144,13 @@ class Maker:
 
         return (self._once(self._lists, key, ask) if source else ask())[0]
 
+    def find(self, derivation: Derivation) -> ResultFile | None:
+        """Open the file if it is there, and mark it as used."""
+        return self._results.get(derivation.key)
+
     def cached(self, derivation: Derivation) -> Result | None:
         """Return the file if it is there, and mark it as used."""
         return self._look(derivation.key)
-
-    def get(self, derivation: Derivation) -> tuple[Result, ResultFile] | None:
-        """Return the file opened if it is there, and mark it as used."""
-        file = self._results.get(derivation.key)
-        return None if file is None else (_result(file.record), file)
 
     def make(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from processors.tiff.ifd import TYPES, Order
 
-SHORT, LONG, ASCII, RATIONAL, UNDEFINED, LONG8 = 3, 4, 2, 5, 7, 16
+ASCII, SHORT, LONG, LONG8 = 2, 3, 4, 16
 _ALIGNED = 16
 
 

@@ -1,18 +1,20 @@
 """TiffFile: a TIFF, opened for reading windows of its layers."""
 
+import contextlib
 from collections.abc import Container
 from typing import NoReturn, Self
 
 import numpy as np
 
 from processors.base import Context, Source
-from processors.errors import OutOfRange
+from processors.errors import Malformed, OutOfRange, TooLarge
 from processors.tiff.geometry import Geometry
 from processors.tiff.ifd import Head, Ifd, raw_values, read_ifd
 from processors.tiff.index import Page, PageIndex
 from processors.tiff.peek import Peek
 from processors.tiff.plan import ReadPlan, Segment, plan, whole_segments
 from processors.tiff.reader import read
+from processors.tiff.tiled_copy import TiledCopy, is_giant, remember, remembered
 from processors.values import Grid
 
 
@@ -38,6 +40,11 @@ class TiffFile:
     def layers(self) -> int:
         """How many layers there are. The whole chain of pages is walked for it, once."""
         return self._index.layers
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole chain of pages is known already."""
+        return self._index.is_whole
 
     def levels(self, layer: int) -> int:
         """Return how many levels a layer has; 1 when it is no pyramid."""
@@ -69,12 +76,41 @@ class TiffFile:
 
         Each `stride`th pixel of each `stride`th row, from the first; the level is not changed.
         """
-        found = read(self._peek, self.plan(layer, level, grid, stride=stride), self._context)
+        found = self.read_plan(self.plan(layer, level, grid, stride=stride))
         return found if found.shape[2] > 1 else found[:, :, 0]
 
     def read_plan(self, planned: ReadPlan) -> np.ndarray:
-        """Return the window of a plan: (rows, columns, samples)."""
-        return read(self._peek, planned, self._context)
+        """Return the window of a plan: (rows, columns, samples).
+
+        Of a page in giant segments a copy in tiles is left behind, and read from then on.
+        """
+        form, grid = planned.page.form, planned.grid
+        whole = Grid(0, form.width, 0, form.height)
+        if not is_giant(form) or (grid == whole and planned.stride == 1):
+            return read(self._peek, planned, self._context)
+        layer, level = planned.layer, planned.level
+        copy = remembered(self._peek.source, layer, level, self._context)
+        if copy is not None:
+            with contextlib.suppress(Malformed):  # a damaged copy is made again
+                return self._read_copy(copy, planned)
+        try:
+            wanted = self.plan(layer, level, whole)
+        except TooLarge:  # the window alone may be within the limits
+            return read(self._peek, planned, self._context)
+        pixels = read(self._peek, wanted, self._context)
+        with self._context.phase("normalise"):
+            remember(self._peek.source, (layer, level), form, pixels, self._context)
+        step = planned.stride
+        return pixels[grid.y0 : grid.y1 : step, grid.x0 : grid.x1 : step].copy()
+
+    def _read_copy(self, copy: TiledCopy, planned: ReadPlan) -> np.ndarray:
+        """Return the window from a copy in tiles."""
+        context = self._context
+        peek = Peek(copy)
+        page = PageIndex(peek, context, is_remembered=False).page(0)
+        assert page is not None
+        wanted = plan(peek, page, planned.grid, planned.stride, context.limits, is_far=False)
+        return read(peek, wanted, context)
 
     def whole_segments(self, layer: int, level: int, grid: Grid) -> list[Segment]:
         """Return the segments that a window touches, as they lie in the file."""
@@ -124,7 +160,7 @@ class TiffFile:
             "layers_are_equal": self._index.is_uniform,
             "axes": "grid is x0-x1-y0-y1: columns, then rows, zero-based, without the ends",
             "segment_decoded_bytes": first.segment_bytes,
-            "random_access": "by tile" if first.is_tiled else "by strip",
+            "random_access": self._access(first),
             "limits": {
                 "pixels": limits.pixels,
                 "output_bytes": limits.output_bytes,
@@ -138,6 +174,15 @@ class TiffFile:
         ifd = self._page(layer, 0).row.ifd
         head = self._index.head
         return self._peek, head, read_ifd(self._peek, head, ifd, self._context.limits)
+
+    def _access(self, form: Geometry) -> str:
+        """Say what a window costs."""
+        kind = "tile" if form.is_tiled else "strip"
+        if not is_giant(form):
+            return f"by {kind}"
+        if remembered(self._peek.source, 0, 0, self._context) is not None:
+            return f"by tiles of a copy, for its {kind}s are giant"
+        return f"the first window decodes giant {kind}s and leaves a copy in tiles for the others"
 
     def _page(self, layer: int, level: int) -> Page:
         if level == 0:

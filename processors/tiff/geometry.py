@@ -1,5 +1,6 @@
 """Geometry: what a page looks like, and into which segments it is cut."""
 
+import struct
 from collections.abc import Mapping
 
 import msgspec
@@ -7,7 +8,7 @@ import numpy as np
 
 from processors.base import Limits
 from processors.errors import Malformed, ProcessingError, TooLarge, UnsupportedFormat
-from processors.tiff.ifd import INTEGERS, TYPES, Head, Ifd, Order, raw_values, values
+from processors.tiff.ifd import INTEGERS, TYPES, Head, Ifd, Order, raw_values
 from processors.tiff.peek import Peek
 
 CODECS: Mapping[int, str] = {
@@ -175,9 +176,10 @@ def shape(peek: Peek, ifd: Ifd, limits: Limits) -> dict[int, bytes]:
 class _Form:
     """Reads numbers out of the tags of a page, with the defaults of the TIFF specification."""
 
-    def __init__(self, peek: Peek, head: Head, ifd: Ifd, limits: Limits) -> None:
-        self._from = (peek, head, limits)
+    def __init__(self, head: Head, ifd: Ifd, found: dict[int, bytes]) -> None:
+        self._head = head
         self._tags = ifd.tags
+        self._found = found
 
     def many(self, number: int) -> tuple[int, ...]:
         """Return all integers of a tag."""
@@ -186,10 +188,8 @@ class _Form:
             return ()
         if tag.kind not in INTEGERS:
             raise Malformed(f"tag {number} does not hold whole numbers")
-        peek, head, limits = self._from
-        if tag.size > _LONGEST.get(number, 8 * _MANY_SAMPLES):
-            raise TooLarge(f"the values of tag {number} are too many")
-        return values(peek, head, tag, limits)  # type: ignore[return-value]
+        raw = self._found[number][1:]
+        return struct.unpack(f"{self._head.order}{tag.number}{TYPES[tag.kind][1]}", raw)
 
     def one(self, number: int, default: int) -> int:
         """Return the first integer of a tag."""
@@ -198,18 +198,12 @@ class _Form:
 
     def raw(self, number: int) -> bytes:
         """Return the bytes of a tag."""
-        tag = self._tags.get(number)
-        if tag is None:
-            return b""
-        peek, _, limits = self._from
-        if tag.size > _LONGEST[number]:
-            raise TooLarge(f"the values of tag {number} are too many")
-        return raw_values(peek, tag, limits)
+        return self._found.get(number, b"")[1:]
 
 
-def geometry(peek: Peek, head: Head, ifd: Ifd, limits: Limits) -> Geometry:
-    """Return what the tags of a page say. Malformed or UnsupportedFormat."""
-    form = _Form(peek, head, ifd, limits)
+def geometry(head: Head, ifd: Ifd, found: dict[int, bytes]) -> Geometry:
+    """Return what the tags of a page say, `found` by `shape`. Malformed or UnsupportedFormat."""
+    form = _Form(head, ifd, found)
     one = form.one
     width, height = one(256, 0), one(257, 0)
     if not (0 < width < _BIGGEST_SIDE and 0 < height < _BIGGEST_SIDE):
@@ -242,7 +236,7 @@ def geometry(peek: Peek, head: Head, ifd: Ifd, limits: Limits) -> Geometry:
         if tag is not None and (tag.kind not in INTEGERS or tag.kind == 1):
             raise Malformed("a table of segments does not hold whole numbers")
     subsampling = form.many(530)[:2]
-    found = Geometry(
+    made = Geometry(
         width=width,
         height=height,
         samples=samples,
@@ -272,9 +266,9 @@ def geometry(peek: Peek, head: Head, ifd: Ifd, limits: Limits) -> Geometry:
         count_bytes=TYPES[counts.kind][0] if counts else 0,
         entries=min(offsets.number, counts.number if counts else offsets.number) if offsets else 0,
     )
-    if found.codec != "jpeg" and photometric == 6 and found.codec not in {"jpeg2000", "webp"}:  # noqa: PLR2004 - YCbCr
-        raise UnsupportedFormat(f"YCbCr in {found.codec}")
-    return found
+    if made.codec != "jpeg" and photometric == 6 and made.codec not in {"jpeg2000", "webp"}:  # noqa: PLR2004 - YCbCr
+        raise UnsupportedFormat(f"YCbCr in {made.codec}")
+    return made
 
 
 def _sample(form: _Form, samples: int) -> tuple[int, str]:

@@ -59,7 +59,7 @@ class PageIndex:
     its SubIFDs, are its levels. Pages of equal form share one Geometry. For one thread.
     """
 
-    def __init__(self, peek: Peek, context: Context) -> None:
+    def __init__(self, peek: Peek, context: Context, *, is_remembered: bool = True) -> None:
         self._peek = peek
         self._context = context
         self._limits = context.limits
@@ -69,10 +69,12 @@ class PageIndex:
         self._layers: list[int] = []
         self._subs: dict[int, bytes] = {}
         self._mould: Mould | None = None
+        self._last: tuple[Ifd, int] | None = None
         self._form_bytes = 0
         self._saved_pages = 0
         self._ifds: set[int] | None = None
-        if not self._load():
+        self._is_remembered = is_remembered
+        if not (is_remembered and self._load()):
             self.head = head(peek)
             self._next = self.head.first
 
@@ -175,6 +177,9 @@ class PageIndex:
 
     def _read(self, offset: int) -> tuple[Row, int]:
         """Return the row of the page at `offset`, and where the next page is."""
+        if self._last is not None:
+            self._mould = Mould(self._peek, self.head, *self._last)
+            self._last = None
         if self._mould is not None:
             places = self._mould.places(self._peek, offset)
             if places is not None:
@@ -183,7 +188,7 @@ class PageIndex:
         ifd = read_ifd(self._peek, self.head, offset, self._limits)
         row = self._made(offset, ifd)
         is_sound = isinstance(self._forms[row.form], Geometry) and not row.subs
-        self._mould = Mould(self._peek, self.head, ifd, row.form) if is_sound else None
+        self._mould, self._last = None, (ifd, row.form) if is_sound else None
         return row, ifd.next
 
     def _look_ahead(self, offset: int, until: int) -> None:
@@ -225,7 +230,7 @@ class PageIndex:
                 raise TooLarge("its pages are of too many forms", limit=f"{_MOST_FORM_BYTES} bytes")
             form: Geometry | Fault
             try:
-                form = geometry(self._peek, self.head, ifd, self._limits)
+                form = geometry(self.head, ifd, tags)
             except ProcessingError as e:
                 form = Fault(type(e).__name__, e.detail)
             number = self._known[key] = self._numbered(form)
@@ -289,6 +294,8 @@ class PageIndex:
         return True
 
     def _save(self) -> None:
+        if not self._is_remembered:
+            return
         saved = _Saved(self.head.order, self.head.is_big, self._next, self._forms, self._subs)
         packed = msgspec.msgpack.encode(saved)
         value = len(packed).to_bytes(8, "little") + packed + bytes(self._rows)

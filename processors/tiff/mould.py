@@ -53,14 +53,14 @@ class Mould:
         """Return where the data of the page at `offset` lie, or None when it is of another form."""
         if offset + self.size > peek.size:
             return None
-        raw = peek.take(offset, self.size)
+        raw = peek.glance(offset, self.size)
         for start, stop, expected in self._fixed:
             if raw[start:stop] != expected:
                 return None
         place = self._pointer.unpack_from
         for at, size, expected in self._outside:
             where = place(raw, at)[0]
-            if where + size > peek.size or peek.take(where, size) != expected:
+            if where + size > peek.size or peek.glance(where, size) != expected:
                 return None
         after = place(raw, self.size - self._pointer.size)[0]
         offsets, counts = (self._where(entry, raw, offset) for entry in self._tables)

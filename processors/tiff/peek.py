@@ -61,6 +61,15 @@ class Peek:
                 return held
         return self._fetch(offset, size)[:size]
 
+    def glance(self, offset: int, size: int) -> bytes:
+        """Return what `take` does; of a file that is near just that, and nothing is kept."""
+        if self._file is None:
+            return self.take(offset, size)
+        found = os.pread(self._file, size, offset)
+        if len(found) < size:
+            raise Malformed(_CUT)
+        return found
+
     def ahead(self, spans: list[tuple[int, int, int]]) -> None:
         """Fetch many pieces at once: (offset that will be asked for first, start, size)."""
         self._ahead.clear()

@@ -1,5 +1,7 @@
 """ReadPlan: which bytes of a file a window needs, all limits checked before any is decoded."""
 
+import struct
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,7 +18,11 @@ from processors.values import Grid
 NEAR_GAP = 64 << 10
 FAR_GAP = 1 << 20
 _BATCH_BYTES = 32 << 20
-_WASTE = 0.5
+# Of what a far store is asked for, at most a third is not needed. Of uncompressed segments some of
+# that is spent on rows that are read whole: 1.2 * 1.25 = 1.5.
+_WASTE, _DIRECT_WASTE, _ROW_WASTE = 0.5, 0.25, 0.2
+_FEW_ENTRIES = 512
+_CODES = {2: "H", 4: "I", 8: "Q"}
 
 
 class Segment(NamedTuple):
@@ -56,6 +62,8 @@ class ReadPlan(NamedTuple):
     segments: list[Segment]
     stored_bytes: int
     decoded_bytes: int
+    layer: int = 0
+    level: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -97,9 +105,8 @@ def plan(
     else:
         segments = list(whole)
         decoded = len(segments) * form.segment_bytes
-    for segment in segments:
-        if segment.offset + segment.size > peek.size:
-            raise Malformed("a segment lies behind the end of the file")
+    if max(segment.offset + segment.size for segment in segments) > peek.size:
+        raise Malformed("a segment lies behind the end of the file")
     stored = sum(segment.size for segment in segments)
     _bound("bytes", stored, limits.touched_bytes, "bytes")
     return ReadPlan(page, grid, stride, is_direct, segments, stored, decoded)
@@ -149,6 +156,26 @@ def _tables(
     peek: Peek, page: Page, down: range | list[int], across: range | list[int], planes: int
 ) -> tuple[list[int], list[int]]:
     """Return offset and byte count of each segment, by plane, then row, then column."""
+    form, row = page.form, page.row
+    first = down[0] * form.across + across[0]
+    stop = down[-1] * form.across + across[-1] + 1
+    if planes == 1 and stop - first <= _FEW_ENTRIES and form.count_bytes:
+        places = [(row.offsets, form.offset_bytes), (row.counts, form.count_bytes)]
+        both = peek.pieces([(at + first * width, (stop - first) * width) for at, width in places])
+        tables = [
+            struct.unpack(f"{form.order}{stop - first}{_CODES[width]}", raw)
+            for raw, (_, width) in zip(both, places, strict=True)
+        ]
+        wanted = [y * form.across + x - first for y in down for x in across]
+        offsets, counts = ([table[number] for number in wanted] for table in tables)
+        return offsets, counts
+    return _long_tables(peek, page, down, across, planes)
+
+
+def _long_tables(
+    peek: Peek, page: Page, down: range | list[int], across: range | list[int], planes: int
+) -> tuple[list[int], list[int]]:
+    """Return the same where not all that lies between is worth reading."""
     form, row = page.form, page.row
     rows = np.array(down, np.int64)
     firsts = (rows + np.arange(planes)[:, None] * form.down).ravel() * form.across + across[0]
@@ -231,8 +258,11 @@ class _Direct:
     def segments(self, whole: Iterator[Segment], *, is_far: bool) -> Iterator[Segment]:
         """Yield what is needed: full rows in one piece, or parts of single rows."""
         grid, stride, pitch, pixel = self._grid, self._stride, self._form.row_bytes, self._pixel
+        seen, y0, y1 = -1, 0, 0
         for segment in whole:
-            y0, y1 = _part(grid.y0, grid.y1, stride, segment.top, segment.rows)
+            if segment.top != seen:
+                seen = segment.top
+                y0, y1 = _part(grid.y0, grid.y1, stride, segment.top, segment.rows)
             x0, x1 = _part(grid.x0, grid.x1, stride, segment.left, segment.columns)
             top, left, plane = segment.top + y0, segment.left + x0, segment.plane
             if not segment.size:
@@ -243,7 +273,7 @@ class _Direct:
             wanted = (x1 - x0) * pixel
             # Whole rows, unless what lies between two wanted parts costs more than a read.
             spare = pitch * stride - wanted if y1 - y0 > 1 else pitch - wanted
-            if spare <= (min(self._gap, wanted * _WASTE) if is_far else self._gap):
+            if spare <= (min(self._gap, wanted * _ROW_WASTE) if is_far else self._gap):
                 at, size = segment.offset + y0 * pitch, (y1 - y0) * pitch
                 yield Segment(at, size, top, segment.left, y1 - y0, segment.columns, plane)
                 continue
@@ -266,25 +296,26 @@ def batches(read: ReadPlan, *, is_far: bool) -> Iterator[Batch]:
     """Yield the segments in groups of bounded size, each with the byte ranges to read."""
     group: list[Segment] = []
     taken = 0
+    gap, waste = NEAR_GAP, None
+    if is_far:
+        gap, waste = FAR_GAP, _DIRECT_WASTE if read.is_direct else _WASTE
     for segment in read.segments:
         if group and taken + segment.size > _BATCH_BYTES:
-            yield _batch(group, is_far=is_far)
+            yield _batch(group, gap, waste)
             group, taken = [], 0
         group.append(segment)
         taken += segment.size
     if group:
-        yield _batch(group, is_far=is_far)
+        yield _batch(group, gap, waste)
 
 
-def _batch(segments: list[Segment], *, is_far: bool) -> Batch:
-    stored = [(s.offset, s.size) for s in segments if s.size]
-    spans = merged(stored, FAR_GAP if is_far else NEAR_GAP, _WASTE if is_far else None)
-    starts = np.array([start for start, _ in spans], np.int64)
-    numbers = (np.searchsorted(starts, [s.offset for s in segments], side="right") - 1).tolist()
-    places = [
-        (number, s.offset - spans[number][0]) if s.size else (-1, 0)
-        for number, s in zip(numbers, segments, strict=True)
-    ]
+def _batch(segments: list[Segment], gap: int, waste: float | None) -> Batch:
+    spans = merged([(s.offset, s.size) for s in segments if s.size], gap, waste)
+    starts = [start for start, _ in spans]
+    places = []
+    for segment in segments:
+        number = bisect_right(starts, segment.offset) - 1 if segment.size else -1
+        places.append((number, segment.offset - starts[number] if number >= 0 else 0))
     return Batch(segments, spans, places)
 
 
@@ -298,20 +329,31 @@ def merged(
     """
     if not spans:
         return []
+    if waste is None:
+        return _bridged(sorted(spans), gap)
     sorted_spans = np.array(sorted(set(spans)), np.int64)
     starts, ends = sorted_spans[:, 0], sorted_spans.sum(axis=1)
     reach = np.maximum.accumulate(ends)
     gaps = starts[1:] - reach[:-1]
     joined = gaps <= 0
-    if waste is None:
-        joined |= gaps <= gap
-    else:
-        between = np.maximum(gaps, 0)
-        needed = int(reach[-1] - starts[0] - between.sum())
-        order = np.argsort(between, kind="stable")
-        sums = np.cumsum(between[order])
-        fits = order[(sums <= needed * waste) & (between[order] <= gap)]
-        joined[fits] = True
+    between = np.maximum(gaps, 0)
+    needed = int(reach[-1] - starts[0] - between.sum())
+    order = np.argsort(between, kind="stable")
+    sums = np.cumsum(between[order])
+    joined[order[(sums <= needed * waste) & (between[order] <= gap)]] = True
     first = np.concatenate(([True], ~joined))
     last = np.concatenate((~joined, [True]))
     return list(zip(starts[first].tolist(), (reach[last] - starts[first]).tolist(), strict=True))
+
+
+def _bridged(spans: list[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    """Return ranges over all gaps of at most `gap`."""
+    found = []
+    start, end = spans[0][0], sum(spans[0])
+    for offset, length in spans:
+        if offset - end > gap:
+            found.append((start, end - start))
+            start = offset
+        end = max(end, offset + length)
+    found.append((start, end - start))
+    return found

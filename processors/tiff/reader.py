@@ -1,8 +1,6 @@
 """Reader: the bytes of a plan become the pixels of its window."""
 
-import os
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 
 import numpy as np
 
@@ -12,33 +10,9 @@ from processors.tiff.codecs import decode
 from processors.tiff.geometry import Geometry
 from processors.tiff.peek import Peek
 from processors.tiff.plan import Batch, ReadPlan, Segment, batches
+from processors.tiff.threads import POOL
 
-_MOST_THREADS = 4
 _SMALL_BYTES = 256 << 10
-
-
-class Pool:
-    """Lends threads that help to decode; they are made at the first use in each process.
-
-    `size` counts the caller too. `_lock` guards the rest.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._threads: ThreadPoolExecutor | None = None
-        self._process = 0
-        self.size = min(_MOST_THREADS, os.cpu_count() or 1)
-
-    def threads(self) -> ThreadPoolExecutor:
-        """Return the threads of this process."""
-        with self._lock:
-            if self._threads is None or self._process != os.getpid():
-                self._threads = ThreadPoolExecutor(max(1, self.size - 1), "tiff-decode")
-                self._process = os.getpid()
-            return self._threads
-
-
-_POOL = Pool()
 
 
 def read(peek: Peek, read: ReadPlan, context: Context) -> np.ndarray:
@@ -112,8 +86,8 @@ def _place(
 
     helpers: list[Future[None]] = []
     if not read.is_direct and count > 1 and count * form.segment_bytes >= _SMALL_BYTES:
-        helping = min(count, _POOL.size) - 1
-        helpers = [_POOL.threads().submit(drain, is_helper=True) for _ in range(helping)]
+        helping = range(POOL.helpers(count))
+        helpers = [POOL.threads().submit(drain, is_helper=True) for _ in helping]
     try:
         drain(is_helper=False)
     finally:
@@ -132,6 +106,10 @@ def _plain(data: memoryview, segment: Segment, form: Geometry) -> np.ndarray:
 
 def _reach(origin: int, length: int, start: int, stop: int, stride: int) -> tuple[slice, slice]:
     """Return which samples of a segment go where in the window, in one direction."""
+    if stride == 1:
+        source, end = max(0, start - origin), min(length, stop - origin)
+        first = max(0, origin - start)
+        return slice(source, end), slice(first, first + end - source)
     first = max(0, -(-(origin - start) // stride))
     source = start + first * stride - origin
     end = min(origin + length, stop) - origin

@@ -78,6 +78,9 @@ def _gdal_cases() -> dict[str, Callable[[Path], None]]:
     add("jpeg-rgb", 3, "uint8", **tiled, compress="jpeg", photometric="rgb")
     add("jpeg-grey-strips", 1, "uint8", compress="jpeg", blockysize=16)
     add("jpeg-planes", 3, "uint8", **tiled, compress="jpeg", interleave="band")
+    for samples in (2, 4):
+        add(f"jpeg-{samples}", samples, "uint8", **tiled, compress="jpeg")
+    add("jpeg-cmyk", 4, "uint8", **tiled, compress="jpeg", photometric="cmyk")
     add("webp", 3, "uint8", **tiled, compress="webp", webp_lossless="yes")
     add("webp-alpha", 4, "uint8", **tiled, compress="webp", webp_lossless="yes")
     for codec in ("lerc", "lerc_deflate", "lerc_zstd"):

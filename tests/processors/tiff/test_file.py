@@ -10,9 +10,10 @@ import pytest
 import tifffile
 
 from processors.base import Source
-from processors.errors import OutOfRange
+from processors.errors import Cancelled, Malformed, OutOfRange
 from processors.testing import BytesSource, CountingSource, FileSource, PlainContext
 from processors.tiff.file import TiffFile
+from processors.tiff.threads import POOL
 from processors.values import Grid
 
 PAGES, HEIGHT, WIDTH = 2, 150, 170
@@ -93,3 +94,51 @@ def test_a_grid_outside_of_the_layer_is_refused(tmp_path: Path, grid: Grid) -> N
         for layer in (-1, 1, 10**9):
             with pytest.raises(OutOfRange):
                 file.read(layer, 0, Grid(0, 1, 0, 1))
+
+
+@pytest.fixture(params=[0, 3])
+def helpers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Decode alone, and with helpers, whatever the load of this machine is."""
+    monkeypatch.setattr(POOL, "helpers", lambda wanted: min(wanted - 1, request.param))
+    monkeypatch.setattr(POOL, "size", 4)
+    found: int = request.param
+    return found
+
+
+def test_helpers_change_nothing(tmp_path: Path, helpers: int) -> None:
+    pixels = np.random.default_rng(1).integers(0, 60000, (900, 800), np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, tile=(64, 64), compression="zlib", predictor=2)
+    with FileSource(path) as source:
+        for _ in range(5):
+            file = TiffFile.open(source, PlainContext())
+            np.testing.assert_array_equal(file.read(0, 0, Grid(0, 800, 0, 900)), pixels)
+
+
+def test_an_error_in_any_tile_ends_the_window(tmp_path: Path, helpers: int) -> None:
+    pixels = np.random.default_rng(1).integers(0, 60000, (900, 800), np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, tile=(64, 64), compression="zlib")
+    with tifffile.TiffFile(path) as written:
+        offsets = written.pages[0].dataoffsets
+    for number in (0, 50, len(offsets) - 1):
+        data = bytearray(path.read_bytes())
+        data[offsets[number] : offsets[number] + 8] = b"\xff" * 8
+        file = TiffFile.open(BytesSource(bytes(data)), PlainContext())
+        with pytest.raises(Malformed):
+            file.read(0, 0, Grid(0, 800, 0, 900))
+        # The next one is not disturbed by what was left of this one.
+        intact = TiffFile.open(BytesSource(path.read_bytes()), PlainContext())
+        np.testing.assert_array_equal(intact.read(0, 0, Grid(0, 800, 0, 900)), pixels)
+
+
+def test_a_window_that_nobody_wants_any_more_ends(tmp_path: Path, helpers: int) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((2000, 2000), np.uint16), tile=(64, 64), compression="zlib")
+    with FileSource(path) as source:
+        context = PlainContext()
+        file = TiffFile.open(source, context)
+        planned = file.plan(0, 0, Grid(0, 2000, 0, 2000))
+        context.is_wanted = False
+        with pytest.raises(Cancelled):
+            file.read_plan(planned)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cache.errors import ResultsFull
-from cache.result_file import ResultFile
+from cache.result_file import ResultFile, ResultRecord
 from cache.results import Draft, Results
 from cache.single import Flights
 from processors.asking import Asking
@@ -143,6 +143,10 @@ class Maker:
             return (self._ask(key, call, open_source, version).values,)
 
         return (self._once(self._lists, key, ask) if source else ask())[0]
+
+    def find(self, derivation: Derivation) -> ResultFile | None:
+        """Open the file if it is there, and mark it as used."""
+        return self._results.get(derivation.key)
 
     def cached(self, derivation: Derivation) -> Result | None:
         """Return the file if it is there, and mark it as used."""
@@ -321,16 +325,7 @@ class Maker:
         if file is None:
             return None
         with file:
-            record = file.record
-        return Result(
-            key=key,
-            size=record.size,
-            sha256=record.sha256,
-            media_type=record.media_type,
-            made_at_ns=record.made_at_ns,
-            provenance=str(record.about.get("id", "")),
-            timings=record.timings,
-        )
+            return _result(file.record)
 
     def _call(self, kind: Any, steps: Sequence[Step], who: str, identity: str) -> Call:  # noqa: ANN401 - a Kind
         return Call(
@@ -379,3 +374,15 @@ def _media(step: Step) -> str:
 def _close_all(descriptors: list[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
+
+
+def _result(record: ResultRecord) -> Result:
+    return Result(
+        key=record.key,
+        size=record.size,
+        sha256=record.sha256,
+        media_type=record.media_type,
+        made_at_ns=record.made_at_ns,
+        provenance=str(record.about.get("id", "")),
+        timings=record.timings,
+    )

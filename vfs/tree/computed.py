@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from providers.base import Entry, Provider, Reader
+from providers.errors import StorageError
 
 READ_ONLY = "files here are computed when they are read; change the files they are made from"
 
@@ -53,6 +54,14 @@ class ComputedProvider(Provider):
     @abstractmethod
     def renew(self, path: str, who: str, *, remake: bool) -> None:
         """Ask the stores anew; with `remake`, also make the file once more, for `who`."""
+
+    @abstractmethod
+    def check(self, path: str) -> None:
+        """Raise what hinders `path` to be read, as far as can be told without making anything."""
+
+    @abstractmethod
+    def examples(self, error: StorageError) -> tuple[str, ...]:
+        """Return paths that may be shown to whoever got `error`, the nearest first."""
 
     @abstractmethod
     def purge(self, path: str) -> None:

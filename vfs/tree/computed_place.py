@@ -5,12 +5,13 @@ whether or not the file is made already, and before any store is asked.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import msgspec
 
 from providers.base import Entry, Reader
-from providers.errors import Denied, NotFound
+from providers.errors import Denied, NotFound, StorageError
 from vfs.auth.caller import Caller
 from vfs.auth.right import Right
 from vfs.auth.rights import Rights
@@ -18,6 +19,7 @@ from vfs.tree import paths
 from vfs.tree.computed import NO_SOURCE, ComputedProvider, Touch
 from vfs.tree.handles import TreeReader
 from vfs.tree.mounts import MountTable, Replica
+from vfs.tree.unmade import Unmade
 
 
 class ComputedPlace:
@@ -44,7 +46,9 @@ class ComputedPlace:
 
     def admit(self, caller: Caller) -> None:
         """Raise NotFound or Denied unless `caller` may use what the path is made from."""
-        for touch in self._replica.call(self._path, self._provider.touches, self._below):
+        with self._helped(caller):
+            touches = self._replica.call(self._path, self._provider.touches, self._below)
+        for touch in touches:
             if not self._allows(caller, touch):
                 raise self._refusal(caller, touch)
 
@@ -58,9 +62,10 @@ class ComputedPlace:
         if right is not None and right is not Right.READ:
             entry = self._replica.call(self._path, self._provider.known, self._below)
         else:
-            entry = self._replica.call(
-                self._path, self._provider.stat_for, self._below, _who(caller)
-            )
+            with self._helped(caller):
+                entry = self._replica.call(
+                    self._path, self._provider.stat_for, self._below, _who(caller)
+                )
         return msgspec.structs.replace(entry, name=paths.basename(self._path))
 
     def scandir(self, caller: Caller) -> Iterator[Entry]:
@@ -70,15 +75,16 @@ class ComputedPlace:
         def sees(path: str) -> bool:
             return self._allows(caller, Touch(path, is_read=False))
 
-        members = self._replica.call(self._path, self._provider.members_for, self._below, sees)
-        return iter(members)
+        with self._helped(caller):
+            return self._replica.call(self._path, self._provider.members_for, self._below, sees)
 
     def open(self, caller: Caller) -> Reader:
         """Return a reader of the file, made if need be."""
         self.admit(caller)
-        reader = self._replica.hand_out(
-            self._path, self._provider.open_for, self._below, _who(caller)
-        )
+        with self._helped(caller):
+            reader = self._replica.hand_out(
+                self._path, self._provider.open_for, self._below, _who(caller)
+            )
         return TreeReader(reader, self._replica, self._path)
 
     def refresh(self, caller: Caller, *, remake: bool) -> None:
@@ -92,6 +98,27 @@ class ComputedPlace:
         """Forget the file, or all beneath."""
         self.admit(caller)
         self._replica.call(self._path, self._provider.purge, self._below)
+
+    @contextmanager
+    def _helped(self, caller: Caller) -> Iterator[None]:
+        """Show with a refusal the nearest path that works, and that `caller` may read."""
+        try:
+            yield
+        except Unmade as error:
+            error.example = next(
+                (path for path in self._provider.examples(error) if self._works(caller, path)), ""
+            )
+            raise
+
+    def _works(self, caller: Caller, path: str) -> bool:
+        below = path[len(self._path) - len(self._below) :].removeprefix("/")
+        try:
+            is_allowed = all(self._allows(caller, touch) for touch in self._provider.touches(below))
+            if is_allowed:
+                self._provider.check(below)
+        except StorageError:
+            return False
+        return is_allowed
 
     def _allows(self, caller: Caller, touch: Touch) -> bool:
         rights = self._rights

@@ -14,7 +14,7 @@ from processors.catalogue import Catalogue
 from processors.errors import ProcessingError, SourceChanged
 from processors.maker import Maker
 from providers.base import Capabilities, Entry, Kind, Options, Reader
-from providers.errors import Changed, IsADirectory, NotADirectory
+from providers.errors import Changed, IsADirectory, NotADirectory, StorageError
 from vfs.tree import derived_documents as documents
 from vfs.tree import paths
 from vfs.tree.computed import ComputedProvider, Sees, Touch
@@ -26,11 +26,14 @@ from vfs.tree.derived_results import DerivedResults
 from vfs.tree.steps import Steps
 from vfs.tree.unmade import Unmade
 
+_RESOLVED_MAX = 4_096
+
 
 class DerivedProvider(ComputedProvider):
     """Serves the templates of a catalogue at `mount`, from sources that `steps` lead to.
 
-    The maker is the caller's to close. All attributes are fixed.
+    The maker is the caller's to close. All attributes are fixed but `_resolved`, which remembers
+    what paths mean: each entry is set in one atomic step and may be lost at any time.
     """
 
     name = "derived"
@@ -45,14 +48,24 @@ class DerivedProvider(ComputedProvider):
         self._steps = steps
         self._mount = mount
         self._limits = limits
+        self._resolved: dict[str, DerivedPath] = {}
         levels = Levels(steps, mount)
         self._results = DerivedResults(maker, steps, levels, mount=mount, limits=limits)
         self._folders = DerivedFolders(catalogue, steps, levels, self._results)
 
+    def _resolve(self, path: str) -> DerivedPath:
+        found = self._resolved.get(path)
+        if found is None:
+            found = resolve(self._catalogue, path)
+            if len(self._resolved) >= _RESOLVED_MAX:
+                self._resolved.clear()
+            self._resolved[path] = found
+        return found
+
     def touches(self, path: str) -> tuple[Touch, ...]:
         """Return the source, or as far as the path leads to one."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolve(path)
             if found.template is None:
                 return ()
             source = found.source
@@ -72,7 +85,7 @@ class DerivedProvider(ComputedProvider):
     def stat_for(self, path: str, who: str) -> Entry:
         """Return the entry; what has no size before it is made, is made."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolve(path)
             if found.is_folder:
                 return self._folders.entry(found, _name(path), who)
         with self.open_for(path, who) as reader:
@@ -81,7 +94,7 @@ class DerivedProvider(ComputedProvider):
     def known(self, path: str) -> Entry:
         """Return the entry, of a file without its size."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolve(path)
             if found.is_folder:
                 return self._folders.entry(found, _name(path), "")
             return Entry(_name(path), Kind.FILE, 0, self._folders.began_ns, "")
@@ -93,7 +106,7 @@ class DerivedProvider(ComputedProvider):
     def members_for(self, path: str, sees: Sees) -> Iterator[Entry]:
         """Yield templates, values that exist, and at the end results that are there."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolve(path)
             if not found.is_folder:
                 raise NotADirectory(path)
             above = self._folders.entry(found, _name(path), "")
@@ -109,7 +122,7 @@ class DerivedProvider(ComputedProvider):
         """Return a reader of a result, which may not be made yet, or of a document."""
         name = _name(path)
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolve(path)
             if found.is_folder:
                 self._folders.entry(found, name, who)
                 raise IsADirectory(path)
@@ -119,10 +132,27 @@ class DerivedProvider(ComputedProvider):
         version = hashlib.blake2b(text, digest_size=16).hexdigest()
         return TextReader(Entry(name, Kind.FILE, len(text), mtime_ns, version), text)
 
+    def check(self, path: str) -> None:
+        """Plan a result, or find a folder; documents are there if what they tell of is."""
+        with self._refusing(path):
+            found = self._resolve(path)
+            if found.is_folder:
+                self._folders.entry(found, _name(path), "")
+            elif found.is_result:
+                self._results.plan(found, "")
+
+    def examples(self, error: StorageError) -> tuple[str, ...]:
+        """Return the error's own example, then the help of the template, then that of all."""
+        if not isinstance(error, Unmade) or not error.example:
+            return ()
+        name = error.example.removeprefix(f"{self._mount}/").partition("/")[0]
+        helps = (f"{self._mount}/{name}/.help.txt", f"{self._mount}/.help.txt")
+        return (error.example, *helps)
+
     def renew(self, path: str, who: str, *, remake: bool) -> None:
         """Ask the store of the source anew; with `remake`, also make the result once more."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolve(path)
             source = found.source
             if source is not None:
                 self._steps.refresh(source)
@@ -132,7 +162,7 @@ class DerivedProvider(ComputedProvider):
     def purge(self, path: str) -> None:
         """Forget a result, or all of a template below a level."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolve(path)
             if found.is_result:
                 self._results.purge(found)
             elif found.template is not None:
@@ -144,7 +174,7 @@ class DerivedProvider(ComputedProvider):
     def checksum(self, path: str, algorithm: str, *, expect: str | None = None) -> bytes:
         """Return the digest that every result has."""
         with self._refusing(path):
-            found = resolve(self._catalogue, path)
+            found = self._resolve(path)
             if algorithm != "sha256" or not found.is_result or found.document is not None:
                 return super().checksum(path, algorithm)
             derivation, result = self._results.made(found, "")

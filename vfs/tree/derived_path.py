@@ -1,11 +1,13 @@
 """DerivedPath: what a path below the processing mount means."""
 
 import re
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from processors.catalogue import Catalogue
+from processors.derivation import Step
 from processors.errors import BadValue, ProcessingError
 from processors.parser import parse
 from processors.template import Bound, Template
@@ -23,8 +25,11 @@ OF_RESULTS: tuple[Document, ...] = (*OF_ALL, ".cost.json", ".prov.json", ".sha25
 _NOISE = re.compile(r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini", re.IGNORECASE)
 
 
-class DerivedPath(msgspec.Struct, frozen=True, kw_only=True):
-    """A level, a result, or a document of one of them. The mount itself has no template."""
+class DerivedPath(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """A level, a result, or a document of one of them. The mount itself has no template.
+
+    What follows from its fields is found out once.
+    """
 
     template: Template | None = None
     bound: Bound = Bound(values={}, place=0, is_complete=False)
@@ -40,7 +45,7 @@ class DerivedPath(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether it is a folder."""
         return self.document is None and not self.is_result
 
-    @property
+    @cached_property
     def canonical(self) -> str:
         """The canonical path below the mount, without the document's name."""
         return "" if self.template is None else self.template.path(self.bound)
@@ -51,7 +56,12 @@ class DerivedPath(msgspec.Struct, frozen=True, kw_only=True):
         assert self.template is not None
         return self.template
 
-    @property
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The chain with the parameters of a result; BadValue."""
+        return self.whole.steps(self.bound)
+
+    @cached_property
     def source(self) -> str | None:
         """The path of its source in the tree, None as long as the path does not tell it."""
         if self.template is None or self.bound.inside is not None:

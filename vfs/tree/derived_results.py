@@ -50,7 +50,7 @@ class DerivedResults:
         source = found.source
         assert source is not None
         with explained(found):
-            steps = template.steps(found.bound)
+            steps = found.steps
         origin = self._origin(template, source)
         derivation = Derivation(
             template=template.name,
@@ -79,19 +79,22 @@ class DerivedResults:
             with refusing():
                 return self._make(found, derivation, origin, who)
 
-        made = self._maker.cached(derivation)
-        if made is not None:
-            size, media_type = made.size, made.media_type
+        file = self._maker.find(derivation)
+        if file is not None:
+            remarks = self._remarks(derivation, file, "hit")
         else:
-            with explained(found):
-                output = self._maker.plan(derivation, origin.open, who=who).output
-            if output.size is None:
-                file, remarks = make()
-                entry = _entry(name, derivation, origin, file.record.size, file.record.media_type)
-                return DerivedReader(entry, remarks, make, file)
-            size, media_type = output.size, output.media_type
-        entry = _entry(name, derivation, origin, size, media_type)
-        return DerivedReader(entry, self._remarks(derivation), make)
+            output = self._plan(found, derivation, origin, who).output
+            if output.size is not None:
+                entry = _entry(name, derivation, origin, output.size, output.media_type)
+                return DerivedReader(entry, self._remarks(derivation), make)
+            file, remarks = make()
+        entry = _entry(name, derivation, origin, file.record.size, file.record.media_type)
+        return DerivedReader(entry, remarks, make, file)
+
+    def plan(self, found: DerivedPath, who: str) -> Plan:
+        """Return what a result takes and gives; nothing is made."""
+        derivation, origin = self.derivation(found)
+        return self._plan(found, derivation, origin, who)
 
     def listed(self, found: DerivedPath) -> Entry | None:
         """Return the entry of a result that is there already."""
@@ -163,14 +166,17 @@ class DerivedResults:
         told["source"] = origin.about
         return documents.dumped(told), origin.mtime_ns
 
+    def _plan(self, found: DerivedPath, derivation: Derivation, origin: Origin, who: str) -> Plan:
+        with explained(found):
+            return self._maker.plan(derivation, origin.open, who=who)
+
     def _cost(
         self, found: DerivedPath, derivation: Derivation, origin: Origin, who: str
     ) -> Mapping[str, object]:
         made = self._maker.cached(derivation)
         plan: Plan | ProcessingError
         try:
-            with explained(found):
-                plan = self._maker.plan(derivation, origin.open, who=who)
+            plan = self._plan(found, derivation, origin, who)
         except ProcessingError as error:
             plan = error
         return documents.cost_of(
@@ -184,22 +190,18 @@ class DerivedResults:
         self, found: DerivedPath, derivation: Derivation, origin: Origin, who: str
     ) -> tuple[ResultFile, Remarks]:
         """Return the file of a result, made if it is not there, and what is remarked of it."""
+        file = self._maker.find(derivation)
+        if file is not None:
+            return file, self._remarks(derivation, file, "hit")
         for _ in range(_TRIES):
-            remarks = self._remarks(derivation)
-            result = self._maker.cached(derivation)
-            remarks["cache"] = "hit"
-            if result is None:
-                waits = self._maker.is_making(derivation)
-                remarks["cache"] = "wait" if waits else "miss"
-                with explained(found):
-                    result = self._compute(derivation, origin, who)
-                remarks["timing"] = _timing(result)
+            waits = self._maker.is_making(derivation)
+            with explained(found):
+                result = self._compute(derivation, origin, who)
             try:
                 file = self._maker.open(result)
             except FileNotFoundError:
                 continue  # it was evicted at this moment
-            remarks["provenance"] = result.provenance
-            return file, remarks
+            return file, self._remarks(derivation, file, "wait" if waits else "miss")
         raise NoResultSpace("it is evicted as soon as it is made", limit="cache.size")
 
     def _compute(
@@ -218,8 +220,15 @@ class DerivedResults:
                 in_background=here.in_background,
             )
 
-    def _remarks(self, derivation: Derivation) -> Remarks:
-        return {"canonical": paths.join(self._mount, derivation.canonical)}
+    def _remarks(
+        self, derivation: Derivation, file: ResultFile | None = None, cache: str = ""
+    ) -> Remarks:
+        remarks = {"canonical": paths.join(self._mount, derivation.canonical)}
+        if file is not None:
+            remarks |= {"cache": cache, "provenance": str(file.record.about.get("id", ""))}
+            if cache != "hit":
+                remarks["timing"] = _timing(file.record.timings)
+        return remarks
 
     def _origin(self, template: Template, source: str) -> Origin:
         entry = self._levels.source(template, source)
@@ -258,8 +267,8 @@ def _first(template: Template) -> tuple[Step, ...]:
     return (Step(processor.name, processor.version, Params()),)
 
 
-def _timing(result: Result) -> str:
+def _timing(timings: Mapping[str, float]) -> str:
     """Return the phases as Server-Timing has them, in milliseconds."""
     return ", ".join(
-        f"{name};dur={seconds * 1000:.2f}" for name, seconds in sorted(result.timings.items())
+        f"{name};dur={seconds * 1000:.2f}" for name, seconds in sorted(timings.items())
     )

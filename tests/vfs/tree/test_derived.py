@@ -126,9 +126,8 @@ def test_a_result_is_made_once_more_on_request(site: Site) -> None:
 def test_an_evicted_result_is_made_again_while_it_is_opened(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.get(WINDOW)
     opened = site.maker.open
-    evicted = iter((True, False))
+    evicted = iter((True, True))
 
     def evicting(result: Any) -> Any:
         if next(evicted, False):
@@ -137,6 +136,7 @@ def test_an_evicted_result_is_made_again_while_it_is_opened(
 
     monkeypatch.setattr(site.maker, "open", evicting)
     assert site.get(WINDOW) == BYTES
+    assert next(evicted, None) is None
 
 
 def test_the_store_gives_the_digest_of_a_result(site: Site) -> None:

@@ -7,6 +7,7 @@ from tests.vfs.tree.derived_site import MakeSite, Site, rule
 from vfs.auth.caller import ANONYMOUS, Caller
 from vfs.auth.right import Right
 from vfs.tree.tree import Tree
+from vfs.tree.unmade import Unmade
 
 WINDOW = "/dispel/tiffstore/312/20181129/1/0-12-0-4"
 ANN, BEN, EVE = Caller(name="ann"), Caller(name="ben"), Caller(name="eve")
@@ -128,3 +129,25 @@ def test_a_folder_above_the_mount_is_no_way_around(make_site: MakeSite) -> None:
         site.tree.copy(BEN, "/dispel", "/other/all")
     with pytest.raises(StorageError):
         site.tree.copy(BEN, "/", "/other/all")
+
+
+def test_an_example_is_only_what_the_caller_may_read(guarded: Site) -> None:
+    """A repaired path is looked up for whoever may read it; else the help stands in."""
+    wrong = "/dispel/tiffstore/{}/2018-11-29/1/0-12-0-4"
+    examples = {
+        (caller.name, subject): _example(guarded.tree, caller, wrong.format(subject))
+        for caller in (ANN, BEN, EVE)
+        for subject in ("312", "313", "999")
+    }
+    right = wrong.replace("-11-", "11").format
+    assert examples["ann", "312"] == right("312")
+    assert examples["ben", "313"] == right("313")
+    assert examples["ann", "999"] == "/dispel/tiffstore/.help.txt"
+    assert examples["ben", "312"] == examples["ben", "999"] == "/dispel/tiffstore/.help.txt"
+    assert examples["eve", "312"] == examples["eve", "999"] == "/dispel/.help.txt"
+
+
+def _example(tree: Tree, caller: Caller, path: str) -> str:
+    with pytest.raises(Unmade) as caught:
+        tree.open(caller, path)
+    return caught.value.example

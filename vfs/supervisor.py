@@ -79,7 +79,7 @@ class Supervisor:
 
     def serve(self) -> int:
         """Serve until the end; return the exit code. Raises ConfigError about the first start."""
-        with _awake() as self._wakes:
+        with _awake(ignores=self._config.file is None) as self._wakes:
             try:
                 listeners = bound(self._config, self._count)
                 self._places = [Place(*place) for place in enumerate(listeners)]
@@ -107,12 +107,13 @@ class Supervisor:
             moments.append(self._kill_at)
         timeout = max(0.0, min(moments) - time.monotonic()) if moments else None
         for found in wait([self._wakes[0], *channels], timeout):
-            if found is self._wakes[0]:
+            if not isinstance(found, Connection):
                 for number in self._wakes[0].recv(4096):
                     self._follow(number)
             else:
-                assert isinstance(found, Connection)
-                self._hear(channels[found])
+                place = channels[found]
+                if place.channel is found:  # it may have ended by what came before
+                    self._hear(place)
         self._bury()
         now = time.monotonic()
         if self._kill_at is not None and now >= self._kill_at:
@@ -313,8 +314,11 @@ class Supervisor:
 
 
 @contextmanager
-def _awake() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Have each signal put its number into a socket, without a thread; SIGHUP may be ignored."""
+def _awake(*, ignores: bool) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Have each signal put its number into a socket, without a thread.
+
+    With `ignores`, what whoever started this process has ignored stays so, as nohup wants it.
+    """
     reader, writer = socket.socketpair()
     for end in (reader, writer):
         end.setblocking(False)
@@ -322,7 +326,7 @@ def _awake() -> Iterator[tuple[socket.socket, socket.socket]]:
     handlers = {
         number: signal.signal(number, lambda _number, _frame: None)
         for number in _NUMBERS
-        if signal.getsignal(number) != signal.SIG_IGN
+        if not (ignores and signal.getsignal(number) == signal.SIG_IGN)
     }
     try:
         yield reader, writer

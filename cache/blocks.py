@@ -16,14 +16,16 @@ from urllib.parse import unquote
 
 import msgspec
 
+from cache.behind import Behind
 from cache.block_file import BlockFile, key_of
 from cache.boot import boot_tag
 from cache.budget import BLOCKS, SWEEP_SECONDS, Budget, Limits, Swept
-from cache.cached_file import CachedFile, Tools
+from cache.cached_file import CachedFile
 from cache.counters import Counters
 from cache.database import Database
 from cache.index import Index, is_pinned
 from cache.key import Key, folder_name
+from cache.tools import Tools
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,7 +84,14 @@ class BlockCache:
         if executor is None:
             executor = self._own = ThreadPoolExecutor(_THREADS, thread_name_prefix="cache-fetch")
         self._tools = Tools(
-            self, self._budget, self._counters, executor, block_bytes, fetch_bytes, parallel
+            self,
+            self._budget,
+            self._counters,
+            executor,
+            Behind(),
+            block_bytes,
+            fetch_bytes,
+            parallel,
         )
         self._closed = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep_on, name="cache-sweeper", daemon=True)
@@ -151,6 +160,7 @@ class BlockCache:
         self._budget.is_due.set()
         # A sweep of very many files is left behind; it ends with the process.
         self._sweeper.join(_STOP_SECONDS)
+        self._tools.behind.close()
         if self._own is not None:
             self._own.shutdown(cancel_futures=True)
         self._save_counters()
@@ -180,6 +190,11 @@ class BlockCache:
             )
             opened = opened or open_()
         return None if opened is None else self._share(place, key, size, opened)
+
+    def retain(self, file: BlockFile) -> None:
+        """Count one more user of a file that is in use."""
+        with self._lock:
+            self._users[file] += 1
 
     def release(self, file: BlockFile) -> None:
         """Take back a file; its last user closes it."""

@@ -126,6 +126,9 @@ class Reader(ABC):
 
     entry: Entry
 
+    reads_ahead: ClassVar[bool] = False
+    """Whether it asks its store for what follows by itself, while it is read in order."""
+
     @abstractmethod
     def read_at(self, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`, fewer only at the end of the file.

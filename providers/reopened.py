@@ -20,6 +20,12 @@ class Reopened:
         self._lock = threading.Lock()
         self._lent = _Lent(reader) if reader is not None else None
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Tell whether the reader that is open asks for what follows by itself."""
+        lent = self._lent
+        return lent is not None and lent.reader.reads_ahead
+
     def fetch(self, offset: int, size: int) -> bytes:
         """Return bytes that are there; Changed if they are not, Unavailable, TimedOut.
 

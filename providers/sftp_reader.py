@@ -35,6 +35,8 @@ class SftpReader(Reader):
     `_closed`.
     """
 
+    reads_ahead = True
+
     def __init__(self, site: SftpSite, path: str) -> None:
         self._site = site
         self._path = path

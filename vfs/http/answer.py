@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 SENDFILE_BYTES = 8 * 1024 * 1024
 READ_BYTES = 256 * 1024
+STREAM_BYTES = 1024 * 1024
 
 TAIL_BYTES = 64 * 1024
 """The end of a file, which is read and sent only when the version has been checked once more."""
@@ -54,7 +55,7 @@ class FileSlice:
             offset += len(self._first)
             self._first = b""
         while offset < end:
-            block = self.reader.read_at(offset, min(READ_BYTES, end - offset))
+            block = self.reader.read_at(offset, min(STREAM_BYTES, end - offset))
             if not block:
                 return
             yield block

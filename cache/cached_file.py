@@ -60,11 +60,7 @@ class CachedFile:
                 if data is not None:
                     self._tools.counters.add_read(self.key.mount, "hits", size)
                     return data
-        if behind:
-            self._tools.counters.add_read(self.key.mount, "misses", size)
-            pieces = list(self._pieces(offset, size, fetch, behind=True))
-        else:
-            pieces = list(self.stream(offset, size, fetch))
+        pieces = list((self.behind if behind else self.stream)(offset, size, fetch))
         return _whole(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
     def stream(self, offset: int, size: int, fetch: Fetch) -> Generator[Chunk]:
@@ -89,6 +85,14 @@ class CachedFile:
                 ahead += run
             yield piece
             at += len(piece)
+
+    def behind(self, offset: int, size: int, fetch: Fetch) -> Generator[Chunk]:
+        """Yield the bytes from `offset` in order as they come, and write them afterwards.
+
+        A piece may be memory that `fetch` uses again when the next is taken.
+        """
+        self._tools.counters.add_read(self.key.mount, "misses", size)
+        yield from self._pieces(offset, size, fetch, behind=True)
 
     def span(self, offset: int, most: int = _SPAN_BYTES) -> int:
         """Return how many bytes from `offset` are present and whole, up to about `most`.
@@ -209,7 +213,7 @@ class CachedFile:
                 yield from self._direct(at, stop - at, fetch) if data is None else (data,)
                 at = stop
                 continue
-            last = min(last, self._boundary(block))
+            last = last if behind else min(last, self._boundary(block))
             if not takes or file.is_unlinked():
                 # None is missing when another thread has just found the block on disk.
                 stop = min(end, (block + file.present.gap(block, last)) * step)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from cache.cached_file import CachedFile
 from cache.read_ahead import ReadAhead
-from providers.base import Entry, Reader
+from providers.base import PIECE_BYTES, Entry, Reader
 from providers.errors import BadRange
 from providers.guard import Guard, guarded
 from providers.reopened import Reopened
@@ -67,6 +67,36 @@ class CachedReader(Reader):
             return self._file.read_at(
                 offset, size, self._origin.fetch, behind=streams and before == offset
             )
+
+    def pieces(self, offset: int, size: int) -> Iterator[bytes | memoryview]:
+        if offset < 0 or size < 0:
+            raise BadRange(detail="offset and size may not be negative")
+        end = min(offset + size, self.entry.size)
+        while offset < end:
+            step = min(PIECE_BYTES, end - offset)
+            is_next = self._next == offset and not self._is_whole
+            if is_next and self._origin.reads_ahead and not self._file.span(offset, step):
+                yield from self._streamed(offset, step)
+            else:
+                yield self.read_at(offset, step)
+            offset += step
+
+    def _streamed(self, offset: int, size: int) -> Iterator[bytes | memoryview]:
+        """Yield what its store's reader gives, without a copy; it is written behind."""
+        self._check_open()
+        self._next = offset + size
+        self._has_missed = True
+        pieces = self._file.behind(offset, size, self._origin.pieces)
+        try:
+            while True:
+                # Who takes long over a piece does not wait for the store meanwhile.
+                with guarded(self._guard, self._provider):
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                yield piece if isinstance(piece, memoryview) else bytes(piece)
+        finally:
+            pieces.close()
 
     def read_many(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         waiting: deque[tuple[int, int]] = deque()

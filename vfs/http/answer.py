@@ -20,7 +20,6 @@ _log = logging.getLogger(__name__)
 
 SENDFILE_BYTES = 8 * 1024 * 1024
 READ_BYTES = 256 * 1024
-STREAM_BYTES = 1024 * 1024
 
 TAIL_BYTES = 64 * 1024
 """The end of a file, which is read and sent only when the version has been checked once more."""
@@ -49,17 +48,16 @@ class FileSlice:
             self._first = self.reader.read_at(self.offset, min(READ_BYTES, self.size))
 
     def __iter__(self) -> Iterator[bytes]:
+        return map(bytes, self.pieces())
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """Read it in pieces; each stands only until the next is taken."""
         offset, end = self.offset, self.offset + self.size
         if self._first:
             yield self._first
             offset += len(self._first)
             self._first = b""
-        while offset < end:
-            block = self.reader.read_at(offset, min(STREAM_BYTES, end - offset))
-            if not block:
-                return
-            yield block
-            offset += len(block)
+        yield from self.reader.pieces(offset, end - offset)
 
     def close(self) -> None:
         """Close the reader."""
@@ -156,7 +154,7 @@ class Answer:
         else:
             self.is_whole = True
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         if self._is_bodiless():
             if not self._started:
                 self._begin(b"")
@@ -166,16 +164,16 @@ class Answer:
         else:
             self._send(b"", data)
 
-    def _send(self, frame: bytes, data: bytes) -> None:
+    def _send(self, frame: bytes, data: bytes | memoryview) -> None:
         """Send some of the body, behind what belongs to the protocol alone."""
         framed = self._framed(data) if data else data
         self._line.send(frame + framed if frame else framed)
         self.sent += len(data) if self._chunked else len(framed)
         self._pace.add(len(frame) + len(framed))
 
-    def _framed(self, data: bytes) -> bytes:
+    def _framed(self, data: bytes | memoryview) -> bytes | memoryview:
         if self._chunked:
-            return b"%x\r\n%b\r\n" % (len(data), data)
+            return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))
         if self._left is not None:
             data = data[: self._left]
             self._left -= len(data)
@@ -186,7 +184,7 @@ class Answer:
             self._status[:3]
         ) in _BODILESS
 
-    def _begin(self, data: bytes) -> None:
+    def _begin(self, data: bytes | memoryview) -> None:
         """Send the head, with the first of the body in the same packet."""
         names = {name.lower() for name, _ in self._headers}
         headers = list(self._headers)
@@ -231,7 +229,7 @@ class Answer:
             self._begin(b"")
             offset = self._send_descriptor(descriptor, part, end - TAIL_BYTES)
         rest = part if offset == part.offset else FileSlice(part.reader, offset, end - offset)
-        for block in rest:
+        for block in rest.pieces():
             self._write(block)
 
     def _send_descriptor(self, descriptor: int, part: FileSlice, end: int) -> int:

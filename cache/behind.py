@@ -1,71 +1,57 @@
 """Behind: blocks on their way to the disk, written behind the readers that fetched them."""
 
 import logging
-import mmap
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 _LOG = logging.getLogger(__name__)
 
-RING_BYTES: Final = 32 << 20
+WAITING_BYTES: Final = 32 << 20
 """What may wait to be written, in all files of one cache together."""
 
-PAGE_BYTES: Final = 4096
-"""Each piece starts at a multiple of it in memory, as O_DIRECT wants it."""
-
+# It begins when so much waits, or when nothing has come for a moment: a reader that is soon done
+# has the processors and the disk for itself.
+_BEGIN_PART = 2
+_PAUSE_SECONDS = 0.03
 _STOP_SECONDS = 2.0
-
-Write = Callable[[memoryview], None]
 
 
 class Behind:
-    """Copies what is to be written into a ring, from which one thread writes it, in order.
+    """Lets one thread write what others have fetched, in order, from the memory it came in.
 
-    Who finds no room does without: a disk that is slower than the store slows down no reader. The
-    ring is made once, and only when it is needed, since fresh memory costs more than the copy.
-
-    `_size` is fixed. `_changed` guards the rest; it is held for a copy, never while one writes.
-    What stands in the ring is changed by nobody until it was written.
+    Who finds no room does without: a disk that is slower than the store slows down no reader.
+    `_most` is fixed; `_changed` guards the rest, and is never held while one writes.
     """
 
-    def __init__(self, size: int = RING_BYTES) -> None:
-        self._size = size
+    def __init__(self, most: int = WAITING_BYTES) -> None:
+        self._most = most
         self._changed = threading.Condition()
-        self._ring: memoryview | None = None
-        self._line: deque[tuple[int, int, Write]] = deque()
-        self._head = 0
+        self._line: deque[tuple[int, Callable[[], None]]] = deque()
+        self._waiting = 0
+        self._pushed_at = 0.0
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
     def has_room(self, size: int) -> bool:
         """Tell whether so much could be taken now."""
-        with self._changed:
-            return self._place(size) is not None
+        return not self._is_closed and self._waiting + size <= self._most
 
-    def take(self, data: memoryview, hold: Write, write: Write) -> bool:
-        """Copy `data` and have `write` called with the copy later; False if there is no room.
-
-        `hold` is called with the copy now. It stands as it is until `write` returns.
-        """
+    def take(self, size: int, write: Callable[[], None]) -> bool:
+        """Have `write` called, which holds `size` bytes; False if there is no room for them."""
         with self._changed:
-            start = self._place(len(data))
-            if start is None:
+            if not self.has_room(size):
                 return False
-            if self._ring is None:
-                self._ring = memoryview(mmap.mmap(-1, self._size))
-            view = self._ring[start : start + len(data)]
-            view[:] = data
-            hold(view)
-            self._push(start, len(data), write)
+            self._push(size, write)
             return True
 
     def then(self, run: Callable[[], None]) -> None:
         """Have `run` called when all that was taken until now is written; at once if nothing is."""
         with self._changed:
             if self._line:
-                self._push(self._head, 0, lambda _: run())
+                self._push(0, run)
                 return
         run()
 
@@ -78,47 +64,46 @@ class Behind:
         if thread is not None:
             thread.join(_STOP_SECONDS)
 
-    def _place(self, size: int) -> int | None:
-        """Return where in the ring so many bytes fit."""
-        if self._is_closed:
-            return None
-        size = _paged(size)
-        if not self._line:
-            self._head = 0
-            return 0 if size <= self._size else None
-        tail = self._line[0][0]
-        # Never filled to the last byte: head and tail at one place mean an empty ring.
-        if self._head >= tail:
-            if size <= self._size - self._head:
-                return self._head
-            return 0 if size < tail else None
-        return self._head if size < tail - self._head else None
-
-    def _push(self, start: int, size: int, write: Write) -> None:
-        self._line.append((start, size, write))
-        self._head = start + _paged(size)
+    def _push(self, size: int, write: Callable[[], None]) -> None:
+        is_first = not self._line
+        self._line.append((size, write))
+        self._waiting += size
+        self._pushed_at = time.monotonic()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="cache-behind", daemon=True)
             self._thread.start()
-        self._changed.notify_all()
+        if is_first or self._is_much():
+            self._changed.notify_all()
+
+    def _is_much(self) -> bool:
+        return self._is_closed or self._waiting >= self._most // _BEGIN_PART
+
+    def _begin(self) -> bool:
+        """Wait until it is time to write; False when there is nothing and will be nothing."""
+        while not self._line:
+            if self._is_closed:
+                return False
+            self._changed.wait()
+        while not self._is_much():
+            left = self._pushed_at + _PAUSE_SECONDS - time.monotonic()
+            if left <= 0:
+                break
+            self._changed.wait(left)
+        return True
 
     def _run(self) -> None:
+        is_idle = True
         while True:
             with self._changed:
-                while not self._line:
-                    if self._is_closed:
-                        return
-                    self._changed.wait()
-                start, size, write = self._line[0]
-                ring = self._ring
-            view = ring[start : start + size] if ring is not None else memoryview(b"")
+                if is_idle and not self._begin():
+                    return
+                size, write = self._line[0]
             try:
-                write(view)
+                write()
             except Exception:  # noqa: BLE001 - logged; a fault with one file is none of the others'
                 _LOG.exception("what was fetched could not be kept")
+            del write  # and the memory that it holds
             with self._changed:
                 self._line.popleft()
-
-
-def _paged(size: int) -> int:
-    return -(-size // PAGE_BYTES) * PAGE_BYTES
+                self._waiting -= size
+                is_idle = not self._line

@@ -89,7 +89,7 @@ class CachedFile:
     def behind(self, offset: int, size: int, fetch: Fetch) -> Generator[Chunk]:
         """Yield the bytes from `offset` in order as they come, and write them afterwards.
 
-        A piece may be memory that `fetch` uses again when the next is taken.
+        What `fetch` gives must stand as long as it is held.
         """
         self._tools.counters.add_read(self.key.mount, "misses", size)
         yield from self._pieces(offset, size, fetch, behind=True)

@@ -39,15 +39,13 @@ class Keeper:
     def send(self, file: BlockFile, flight: Flight, at: int, blocks: memoryview) -> bool:
         """Have blocks written by another thread, and held until then; False without room."""
 
-        def write(copy: memoryview) -> None:
-            try:
-                is_large = file.size > _STRAIGHT_BYTES
-                if not self.keep(file, flight, at, copy, straight=is_large):
-                    self._tools.counters.add(self._mount, "passed_bytes", len(copy))
-            finally:
-                flight.drop(at)
+        def write() -> None:
+            is_large = file.size > _STRAIGHT_BYTES
+            if not self.keep(file, flight, at, blocks, straight=is_large):
+                self._tools.counters.add(self._mount, "passed_bytes", len(blocks))
 
-        return self._tools.behind.take(blocks, partial(flight.hold, at), write)
+        flight.hold(at, blocks)
+        return self._tools.behind.take(len(blocks), write)
 
     def land(self, file: BlockFile, flight: Flight, error: Exception | None) -> None:
         """End the flight when all that was sent before is written, and give the file back."""

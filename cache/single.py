@@ -54,15 +54,10 @@ class Flight:
             self._condition.notify_all()
 
     def hold(self, offset: int, data: memoryview) -> None:
-        """Say that these bytes of the file can be had from memory until they are dropped."""
+        """Say that these bytes of the file can be had from memory until the flight ends."""
         with self._condition:
             self._held.append((offset, data))
             self._condition.notify_all()
-
-    def drop(self, offset: int) -> None:
-        """Say that the bytes held from `offset` are written, or will not be; wait for a `peek`."""
-        with self._condition:
-            self._held = [held for held in self._held if held[0] != offset]
 
     def peek(self, offset: int, most: int) -> bytes:
         """Return up to `most` bytes from `offset` that are held; none when they are not."""
@@ -70,8 +65,9 @@ class Flight:
             return bytes(self._find(offset)[:most])
 
     def end(self, error: Exception | None) -> None:
-        """Say that no more comes, and why."""
+        """Say that no more comes, and why. Nothing is held any more."""
         with self._condition:
+            self._held = []
             self.ended = True
             self.error = error
             self._condition.notify_all()

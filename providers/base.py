@@ -148,7 +148,7 @@ class Reader(ABC):
     def pieces(self, offset: int, size: int) -> Iterator[bytes | memoryview]:
         """Yield the bytes that `read_at` returns, in order, in pieces as they come.
 
-        Each stands only until the next one is taken: the memory is used again.
+        A piece stands as long as it is held; who holds many holds much memory.
         """
         end = offset + size
         while offset < end and (piece := self.read_at(offset, min(PIECE_BYTES, end - offset))):

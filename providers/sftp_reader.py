@@ -80,8 +80,6 @@ class SftpReader(Reader):
                     piece = self._piece(offset, end - offset)
             yield piece
             offset += len(piece)
-            if isinstance(piece, memoryview):
-                self._site.memory.give(piece)
 
     def read_many(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         pending = iter(spans)
@@ -119,7 +117,7 @@ class SftpReader(Reader):
         return self._read_alone(offset, size)
 
     def _piece(self, offset: int, most: int) -> bytes | memoryview:
-        """Return some of the bytes from `offset`; memory that is to be given back, or bytes."""
+        """Return some of the bytes from `offset`."""
         if offset < len(self._head):
             return self._head[offset : offset + most]
         if not self._order.acquire(blocking=False):
@@ -225,32 +223,26 @@ class _Train:
     def take(self, size: int) -> bytes:
         """Return the next `size` bytes; Changed when they are of another version."""
         parts: list[memoryview] = []
-        done: list[memoryview] = []
         while size:
-            first = self._first()
-            start = self.offset - first.offset
-            part = first.view[start : start + size]
-            parts.append(part)
-            size -= len(part)
-            if self._pass(first, len(part)):
-                done.append(first.view)
-        data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
-        for view in done:
-            self._site.memory.give(view)
-        return data
+            parts.append(self._part(size))
+            size -= len(parts[-1])
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
     def piece(self, most: int) -> bytes | memoryview:
-        """Return some of the next bytes; a whole block of memory is the caller's to give back."""
+        """Return some of the next bytes; of a block of memory all, or a copy."""
+        part = self._part(most)
+        return part if len(part) == STRETCH_BYTES else bytes(part)
+
+    def _part(self, most: int) -> memoryview:
+        """Return some of the next bytes, and go on behind them."""
         first = self._first()
         start = self.offset - first.offset
         part = first.view[start : start + most]
-        if start == 0 and len(part) == STRETCH_BYTES:
-            self._pass(first, len(part))
-            return part
-        data = bytes(part)
-        if self._pass(first, len(part)):
-            self._site.memory.give(first.view)
-        return data
+        self.offset += len(part)
+        if start + len(part) == len(first.view):
+            self._line.popleft()
+            self._ahead = min(2 * self._ahead, AHEAD_BYTES_MAX)
+        return part
 
     def _first(self) -> Stretch:
         """Return the stretch where the next byte is, once it is here."""
@@ -262,15 +254,6 @@ class _Train:
             attributes = first.finish()
             check(self._entry, whole=first.size == len(first.view), attributes=attributes)
         return first
-
-    def _pass(self, first: Stretch, size: int) -> bool:
-        """Go on behind so many bytes; tell whether this was the end of a block of memory."""
-        self.offset += size
-        if self.offset < first.offset + len(first.view):
-            return False
-        self._line.popleft()
-        self._ahead = min(2 * self._ahead, AHEAD_BYTES_MAX)
-        return len(first.view) == STRETCH_BYTES
 
     def close(self) -> None:
         """Leave. What is still on its way is received by whoever uses the session next."""

@@ -51,7 +51,7 @@ class FileSlice:
         return map(bytes, self.pieces())
 
     def pieces(self) -> Iterator[bytes | memoryview]:
-        """Read it in pieces; each stands only until the next is taken."""
+        """Read it in pieces."""
         offset, end = self.offset, self.offset + self.size
         if self._first:
             yield self._first

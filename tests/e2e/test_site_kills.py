@@ -67,7 +67,7 @@ class Reader(threading.Thread):
         self.join(60)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.slow)])
 def test_kills_during_reads_and_write_back(site: Site, kills: int) -> None:
     for number in range(FILES):
@@ -90,8 +90,8 @@ def test_kills_during_reads_and_write_back(site: Site, kills: int) -> None:
             worker.end()
         for reader in readers:
             reader.end()
-    # A site that refused logins meanwhile is left alone for a while before the next upload.
-    end = time.monotonic() + LONGEST_RETRY_SECONDS + 30
+    # A site whose logins took too long is left alone for longer and longer: on a busy machine.
+    end = time.monotonic() + 4 * LONGEST_RETRY_SECONDS
     for worker in writers:
         assert worker.look()
         assert not worker.wrong

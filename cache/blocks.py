@@ -14,15 +14,17 @@ from urllib.parse import unquote
 
 import msgspec
 
+from cache.behind import Behind
 from cache.block_file import BlockFile, key_of
 from cache.boot import boot_tag
 from cache.budget import BLOCKS, Budget, Limits, Swept
-from cache.cached_file import CachedFile, Tools
+from cache.cached_file import CachedFile
 from cache.counters import Counters
 from cache.database import Database
 from cache.index import Index, is_pinned
 from cache.key import Key, folder_name
 from cache.sweeper import Sweeper
+from cache.tools import Tools
 
 # The unit of what is present. Small, since a random read fetches whole blocks; docs/design/cache.md
 # has the measurement.
@@ -76,7 +78,14 @@ class BlockCache:
         if executor is None:
             executor = self._own = ThreadPoolExecutor(_THREADS, thread_name_prefix="cache-fetch")
         self._tools = Tools(
-            self, self._budget, self._counters, executor, block_bytes, fetch_bytes, parallel
+            self,
+            self._budget,
+            self._counters,
+            executor,
+            Behind(),
+            block_bytes,
+            fetch_bytes,
+            parallel,
         )
         self._sweeper = Sweeper(self._budget, name="cache-sweeper", before=self._save_counters)
 
@@ -140,6 +149,7 @@ class BlockCache:
     def close(self) -> None:
         """Stop what runs in the background. Close the files first."""
         self._sweeper.close()
+        self._tools.behind.close()
         if self._own is not None:
             self._own.shutdown(cancel_futures=True)
         self._save_counters()
@@ -169,6 +179,11 @@ class BlockCache:
             )
             opened = opened or open_()
         return None if opened is None else self._share(place, key, size, opened)
+
+    def retain(self, file: BlockFile) -> None:
+        """Count one more user of a file that is in use."""
+        with self._lock:
+            self._users[file] += 1
 
     def release(self, file: BlockFile) -> None:
         """Take back a file; its last user closes it."""

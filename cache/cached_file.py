@@ -2,19 +2,17 @@
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Executor, Future, wait
-from typing import Protocol, Self
-
-import msgspec
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, wait
+from typing import Self
 
 from cache.assembly import Chunk, in_blocks
 from cache.block_file import BlockFile
-from cache.budget import Budget
-from cache.counters import Counters
 from cache.errors import Closed
+from cache.keeper import Keeper
 from cache.key import Key
 from cache.single import Flight
+from cache.tools import Fetch, Tools
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,39 +21,13 @@ _PIECE_BYTES = 1 << 20
 # How far `span` looks ahead in one call.
 _SPAN_BYTES = 256 << 20
 
-# Gives `size` bytes from `offset`, at once or piece by piece. It is called from several threads.
-Fetch = Callable[[int, int], Chunk | Iterable[Chunk]]
-
-
-class Source(Protocol):
-    """What a CachedFile needs of the cache it belongs to: the file on disk, shared and counted."""
-
-    def acquire(self, key: Key, size: int, *, create: bool) -> BlockFile | None:
-        """Return the shared file, or None if there is none. Raises OSError."""
-        ...
-
-    def release(self, file: BlockFile) -> None:
-        """Take back what `acquire` gave."""
-        ...
-
-
-class Tools(msgspec.Struct, frozen=True):
-    """What all files of one cache share, and in which portions they fetch."""
-
-    source: Source
-    budget: Budget
-    counters: Counters
-    executor: Executor
-    block_bytes: int
-    fetch_bytes: int
-    parallel: int
-
 
 class CachedFile:
     """Reads one version of one file, from many threads at once.
 
-    `key` and `size` and `_tools` are fixed. `_lock` guards `_file`, which is set once, `_closed`
-    and `_pending`; it is held while the file is opened on disk, never while anything is fetched.
+    `key`, `size`, `_tools` and `_keeper` are fixed. `_lock` guards `_file`, which is set once,
+    `_closed` and `_pending`; it is held while the file is opened on disk, never while anything is
+    fetched.
     What `fetch` raises goes to the reader; what goes wrong on the cache's own disk never does.
     """
 
@@ -63,14 +35,19 @@ class CachedFile:
         self.key = key
         self.size = size
         self._tools = tools
+        self._keeper = Keeper(tools, key.mount)
         self._lock = threading.Lock()
         self._file: BlockFile | None = None
         self._pending: set[Future[None]] = set()
         self._closed = False
         self._open(create=False)
 
-    def read_at(self, offset: int, size: int, fetch: Fetch) -> bytes:
-        """Return `size` bytes from `offset`, fewer only at the end of the file."""
+    def read_at(self, offset: int, size: int, fetch: Fetch, *, behind: bool = False) -> bytes:
+        """Return `size` bytes from `offset`, fewer only at the end of the file.
+
+        With `behind`, what is missing is given back as soon as it came, and written afterwards; if
+        too much waits to be written already it is not kept.
+        """
         if offset + size > self.size:
             size = max(0, self.size - offset)
         if size <= 0:
@@ -83,8 +60,8 @@ class CachedFile:
                 if data is not None:
                     self._tools.counters.add_read(self.key.mount, "hits", size)
                     return data
-        pieces = list(self.stream(offset, size, fetch))
-        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+        pieces = list((self.behind if behind else self.stream)(offset, size, fetch))
+        return _whole(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
     def stream(self, offset: int, size: int, fetch: Fetch) -> Generator[Chunk]:
         """Yield the bytes from `offset` in order, while what follows is fetched in parallel.
@@ -108,6 +85,14 @@ class CachedFile:
                 ahead += run
             yield piece
             at += len(piece)
+
+    def behind(self, offset: int, size: int, fetch: Fetch) -> Generator[Chunk]:
+        """Yield the bytes from `offset` in order as they come, and write them afterwards.
+
+        What `fetch` gives must stand as long as it is held.
+        """
+        self._tools.counters.add_read(self.key.mount, "misses", size)
+        yield from self._pieces(offset, size, fetch, behind=True)
 
     def span(self, offset: int, most: int = _SPAN_BYTES) -> int:
         """Return how many bytes from `offset` are present and whole, up to about `most`.
@@ -204,8 +189,10 @@ class CachedFile:
                 self._file = file
             return self._file
 
-    def _pieces(self, offset: int, size: int, fetch: Fetch) -> Iterator[Chunk]:
-        """Yield the bytes from `offset` in order, from disk or from `fetch`."""
+    def _pieces(
+        self, offset: int, size: int, fetch: Fetch, *, behind: bool = False
+    ) -> Iterator[Chunk]:
+        """Yield the bytes from `offset` in order, from disk, from memory or from `fetch`."""
         step = self._tools.block_bytes
         at, end = offset, offset + size
         failed_before = False
@@ -223,13 +210,10 @@ class CachedFile:
             if run:
                 stop = min(end, (block + run) * step, at + _PIECE_BYTES)
                 data = self._stored(file, at, stop - at)
-                if data is None:
-                    yield from self._direct(at, stop - at, fetch)
-                else:
-                    yield data
+                yield from self._direct(at, stop - at, fetch) if data is None else (data,)
                 at = stop
                 continue
-            last = min(last, self._boundary(block))
+            last = last if behind else min(last, self._boundary(block))
             if not takes or file.is_unlinked():
                 # None is missing when another thread has just found the block on disk.
                 stop = min(end, (block + file.present.gap(block, last)) * step)
@@ -240,24 +224,37 @@ class CachedFile:
                 continue
             flight, is_mine = file.flights.claim(block, last)
             if not is_mine:
-                error = flight.wait(block)
+                error = flight.wait(block, at)
+                if held := flight.peek(at, end - at):
+                    yield held
+                    at += len(held)
+                    continue
                 # One failure of somebody else is tried again; after a second it is the origin's.
                 if error is not None and failed_before:
                     raise error
                 failed_before = failed_before or error is not None
                 continue
-            for start, blocks in self._fly(file, flight, fetch):
+            if behind and (at % step or not self._tools.behind.has_room((last + 1) * step - at)):
+                # Just what is asked for: to go back to where a block begins ends a stream.
+                file.flights.land(flight)
+                stop = min(end, (block + 1 if at % step else flight.last + 1) * step)
+                yield from self._direct(at, stop - at, fetch)
+                at = stop
+                continue
+            for start, blocks in self._fly(file, flight, fetch, behind=behind):
                 low, at = at - start, min(end, start + len(blocks))
                 yield blocks[low : at - start]
 
     def _fly(
-        self, file: BlockFile, flight: Flight, fetch: Fetch
+        self, file: BlockFile, flight: Flight, fetch: Fetch, *, behind: bool = False
     ) -> Iterator[tuple[int, memoryview]]:
         """Fetch the blocks of a flight, keep them, and yield them with their offsets.
 
         Nothing is yielded when somebody else had fetched them meanwhile.
         """
         error: Exception | None = None
+        if behind:
+            self._tools.source.retain(file)  # until it has landed
         try:
             if not file.flights.take_off(
                 flight, lambda block: self._run(file, block, flight.last) > 0
@@ -272,10 +269,9 @@ class CachedFile:
             is_kept = True
             for at, blocks in in_blocks(fetch, start, stop, file.block_bytes):
                 self._check_open()
-                is_kept = is_kept and self._keep(file, at, blocks)
-                if is_kept:
-                    flight.publish((at + len(blocks) - 1) // file.block_bytes + 1)
-                else:
+                keep = self._keeper.send if behind else self._keeper.keep
+                is_kept = is_kept and keep(file, flight, at, blocks)
+                if not is_kept:
                     self._count("passed_bytes", len(blocks))
                 self._count("fetched_bytes", len(blocks))
                 yield at, blocks
@@ -285,16 +281,10 @@ class CachedFile:
             error = failure
             raise
         finally:
-            file.flights.land(flight, error)
-
-    def _keep(self, file: BlockFile, offset: int, blocks: memoryview) -> bool:
-        try:
-            file.store(offset // file.block_bytes, blocks)
-        except OSError as error:
-            self._tools.budget.refuse(error)
-            return False
-        self._tools.budget.wrote(len(blocks))
-        return True
+            if behind:
+                self._keeper.land(file, flight, error)
+            else:
+                file.flights.land(flight, error)
 
     def _direct(self, offset: int, size: int, fetch: Fetch) -> Iterator[Chunk]:
         """Yield just the bytes asked for, without keeping them."""
@@ -374,3 +364,14 @@ class CachedFile:
 
     def _count(self, name: str, number: int) -> None:
         self._tools.counters.add(self.key.mount, name, number)
+
+
+def _whole(piece: Chunk) -> bytes:
+    """Return a piece as bytes, without a copy where it is all of what somebody gave as bytes."""
+    if (
+        isinstance(piece, memoryview)
+        and isinstance(piece.obj, bytes)
+        and len(piece.obj) == len(piece)
+    ):
+        return piece.obj
+    return bytes(piece)

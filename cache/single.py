@@ -21,13 +21,15 @@ _LONGEST_NAP_SECONDS = 0.02
 _LOOK_SECONDS = 0.1
 # A process that was stopped while it fetched must not hold the others up for good.
 _PATIENCE_SECONDS = 60.0
+_NOTHING = memoryview(b"")
 
 
 class Flight:
     """One run of blocks that one thread fetches.
 
     `first` is fixed. `_condition` guards the rest: `last`, which may shrink at the start; `done`,
-    the first block that is not published yet; `ended`; `error`. `locked_last` belongs to the owner.
+    the first block that is not published yet; `ended`; `error`; `_held`, the bytes that are here
+    and not yet on disk. `locked_last` belongs to the owner.
     """
 
     def __init__(self, first: int, last: int) -> None:
@@ -37,6 +39,7 @@ class Flight:
         self.locked_last = first - 1
         self.ended = False
         self.error: Exception | None = None
+        self._held: list[tuple[int, memoryview]] = []
         self._condition = threading.Condition()
 
     def shrink(self, last: int) -> None:
@@ -51,25 +54,48 @@ class Flight:
             self.done = done
             self._condition.notify_all()
 
-    def end(self, error: Exception | None) -> None:
-        """Say that no more comes, and why."""
+    def hold(self, offset: int, data: memoryview) -> None:
+        """Say that these bytes of the file can be had from memory until the flight ends."""
         with self._condition:
+            self._held.append((offset, data))
+            self._condition.notify_all()
+
+    def peek(self, offset: int, most: int) -> bytes:
+        """Return up to `most` bytes from `offset` that are held; none when they are not."""
+        with self._condition:
+            return bytes(self._find(offset)[:most])
+
+    def end(self, error: Exception | None) -> None:
+        """Say that no more comes, and why. Nothing is held any more."""
+        with self._condition:
+            self._held = []
             self.ended = True
             self.error = error
             self._condition.notify_all()
 
-    def wait(self, block: int, look: Callable[[], None] | None = None) -> Exception | None:
-        """Wait until `block` is published or will not be; return the error that prevented it.
+    def wait(
+        self, block: int, offset: int | None = None, *, look: Callable[[], None] | None = None
+    ) -> Exception | None:
+        """Wait until `block` is published or will not be, or what is at `offset` of it is held.
 
-        `look` is called now and then meanwhile, and may raise to end the waiting.
+        `look` is called now and then meanwhile, and may raise to end the waiting. Return the error
+        that prevented it.
         """
         with self._condition:
             while not self.ended and self.done <= block <= self.last:
+                if offset is not None and self._find(offset):
+                    break
                 if not self._condition.wait(None if look is None else _LOOK_SECONDS) and look:
                     look()
             if self.done > block or block > self.last or self.error is None:
                 return None
             return _copied(self.error)
+
+    def _find(self, offset: int) -> memoryview:
+        for start, data in self._held:
+            if start <= offset < start + len(data):
+                return data[offset - start :]
+        return _NOTHING
 
 
 class Flights:

@@ -245,7 +245,7 @@ class Maker:
         flights = self._results.flights
         flight, is_own = flights.claim(block, block)
         if not is_own:
-            return flight.wait(block, look), False
+            return flight.wait(block, look=look), False
         error: Exception | None = None
         try:
             if flights.take_off(flight, is_there):

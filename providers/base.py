@@ -119,6 +119,10 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """So long after its modification a file may change once more and keep its version."""
 
 
+PIECE_BYTES = 1 << 20
+"""What is read at once of what is read in order, and sent at once."""
+
+
 class Reader(ABC):
     """Reads one version of one file, from any offset, from many threads.
 
@@ -128,6 +132,9 @@ class Reader(ABC):
 
     entry: Entry
     remarks: Mapping[str, str] = MappingProxyType({})
+
+    reads_ahead: ClassVar[bool] = False
+    """Whether it asks its store for what follows by itself, while it is read in order."""
 
     @abstractmethod
     def read_at(self, offset: int, size: int) -> bytes:
@@ -140,6 +147,16 @@ class Reader(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back what the reader holds. Closing twice is no error."""
+
+    def pieces(self, offset: int, size: int) -> Iterator[bytes | memoryview]:
+        """Yield the bytes that `read_at` returns, in order, in pieces as they come.
+
+        A piece stands as long as it is held; who holds many holds much memory.
+        """
+        end = offset + size
+        while offset < end and (piece := self.read_at(offset, min(PIECE_BYTES, end - offset))):
+            yield piece
+            offset += len(piece)
 
     def read_many(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         """Yield what `read_at` returns for each (offset, size), in order.

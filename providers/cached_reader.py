@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from cache.cached_file import CachedFile
 from cache.read_ahead import ReadAhead
-from providers.base import Entry, Reader
+from providers.base import PIECE_BYTES, Entry, Reader
 from providers.errors import BadRange
 from providers.guard import Guard, guarded
 from providers.reopened import Reopened
@@ -18,8 +18,9 @@ _SPANS_AHEAD = 16
 class CachedReader(Reader):
     """Gives the bytes of `entry` alone, from many threads.
 
-    All is fixed but `_is_whole`, `_has_missed`, which only ever become true, `_is_closed`, and
-    `_wanted`, where what is still to be read ahead begins and ends: a lost update does no harm.
+    All is fixed but `_is_whole`, `_has_missed`, which only ever become true, `_is_closed`,
+    `_wanted`, where what is still to be read ahead begins and ends, and `_next`, where a reader
+    that goes on in order reads next: a lost update does no harm.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class CachedReader(Reader):
         self._provider = provider
         self._ahead = ReadAhead(largest=_LARGEST_WINDOW_BYTES)
         self._wanted = (0, 0)
+        self._next = -1
         self._is_whole = entry.size == 0
         self._has_missed = False
         self._is_closed = False
@@ -52,14 +54,49 @@ class CachedReader(Reader):
             return self._file.read_at(offset, size, self._origin.fetch)
         is_hit = self._file.span(offset, size) >= size
         self._has_missed = self._has_missed or not is_hit
+        before, self._next = self._next, offset + size
+        # A stream comes quickest as the store's own reader gives it, straight to who reads it.
+        streams = before in (-1, offset) and self._origin.reads_ahead
         # A reader that finds all it wants never waits for its store, not even when it closes.
-        if self._has_missed:
+        if self._has_missed and not streams:
             self._read_ahead(offset, size)
         if is_hit:
             return self._file.read_at(offset, size, self._origin.fetch)
         # Whoever waits for somebody else's fetch waits for the store too.
         with guarded(self._guard, self._provider):
-            return self._file.read_at(offset, size, self._origin.fetch)
+            return self._file.read_at(
+                offset, size, self._origin.fetch, behind=streams and before == offset
+            )
+
+    def pieces(self, offset: int, size: int) -> Iterator[bytes | memoryview]:
+        if offset < 0 or size < 0:
+            raise BadRange(detail="offset and size may not be negative")
+        end = min(offset + size, self.entry.size)
+        while offset < end:
+            step = min(PIECE_BYTES, end - offset)
+            is_next = self._next == offset and not self._is_whole
+            if is_next and self._origin.reads_ahead and not self._file.span(offset, step):
+                yield from self._streamed(offset, step)
+            else:
+                yield self.read_at(offset, step)
+            offset += step
+
+    def _streamed(self, offset: int, size: int) -> Iterator[bytes | memoryview]:
+        """Yield what its store's reader gives, without a copy; it is written behind."""
+        self._check_open()
+        self._next = offset + size
+        self._has_missed = True
+        pieces = self._file.behind(offset, size, self._origin.pieces)
+        try:
+            while True:
+                # Who takes long over a piece does not wait for the store meanwhile.
+                with guarded(self._guard, self._provider):
+                    piece = next(pieces, None)
+                if piece is None:
+                    return
+                yield piece if isinstance(piece, memoryview) else bytes(piece)
+        finally:
+            pieces.close()
 
     def read_many(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         waiting: deque[tuple[int, int]] = deque()

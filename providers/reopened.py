@@ -1,7 +1,7 @@
 """Reopened: one reader of a store for many threads, opened when needed and again after a cut."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from providers.base import Reader
 from providers.errors import Changed, TimedOut, Unavailable
@@ -19,6 +19,12 @@ class Reopened:
         self._open = open_
         self._lock = threading.Lock()
         self._lent = _Lent(reader) if reader is not None else None
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Tell whether the reader that is open asks for what follows by itself."""
+        lent = self._lent
+        return lent is not None and lent.reader.reads_ahead
 
     def fetch(self, offset: int, size: int) -> bytes:
         """Return bytes that are there; Changed if they are not, Unavailable, TimedOut.
@@ -41,6 +47,27 @@ class Reopened:
             if len(data) != size:
                 raise Changed(detail="it is shorter than it was")
             return data
+
+    def pieces(self, offset: int, size: int) -> Iterator[bytes | memoryview]:
+        """Yield the bytes as `fetch` returns them, as they come; see `Reader.pieces`."""
+        end = offset + size
+        while True:
+            lent, is_new = self._take()
+            is_cut = False
+            try:
+                for piece in lent.reader.pieces(offset, end - offset):
+                    yield piece
+                    offset += len(piece)
+            except (Unavailable, TimedOut):
+                is_cut = True
+                if is_new:
+                    raise
+                continue
+            finally:
+                self._give_back(lent, is_cut=is_cut)
+            if offset != end:
+                raise Changed(detail="it is shorter than it was")
+            return
 
     def close(self) -> None:
         """Close the reader. Closing twice is no error."""

@@ -8,6 +8,7 @@ from typing import Final
 from providers.base import Entry, Reader
 from providers.errors import BadRange, Changed, IsADirectory, Unavailable
 from providers.sftp_grip import Grip, check, held, helpers, is_fresh
+from providers.sftp_memory import STRETCH_BYTES
 from providers.sftp_scatter import Scatter
 from providers.sftp_site import SftpSite, Told, entry_of, seen, version_of
 from providers.ssh import wire
@@ -16,7 +17,6 @@ from providers.ssh.session import SftpSession
 from providers.ssh.stretch import Stretch, read_one
 from providers.ssh.wire import Attributes
 
-STRETCH_BYTES: Final = 1 << 20
 AHEAD_BYTES_MAX: Final = 16 << 20
 """What one reader that reads in order has on its way, at most."""
 
@@ -34,6 +34,8 @@ class SftpReader(Reader):
     in order, and guards `_train` and `_next`; others go past it. `_lock` guards `_grip` and
     `_closed`.
     """
+
+    reads_ahead = True
 
     def __init__(self, site: SftpSite, path: str) -> None:
         self._site = site
@@ -63,6 +65,22 @@ class SftpReader(Reader):
             self._reopen()
             return self._read(offset, size)
 
+    def pieces(self, offset: int, size: int) -> Iterator[bytes | memoryview]:
+        if offset < 0 or size < 0:
+            raise BadRange(self._path, detail="offset and size may not be negative")
+        end = min(offset + size, self.entry.size)
+        while offset < end:
+            with Told(self._path):
+                try:
+                    piece = self._piece(offset, end - offset)
+                except Unavailable:
+                    if self._grip.session.alive:
+                        raise
+                    self._reopen()
+                    piece = self._piece(offset, end - offset)
+            yield piece
+            offset += len(piece)
+
     def read_many(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         pending = iter(spans)
         while True:
@@ -87,21 +105,44 @@ class SftpReader(Reader):
         if size > STRETCH_BYTES or not self._order.acquire(blocking=False):
             return self._read_alone(offset, size)
         try:
-            if self._train is not None and self._train.offset != offset:
-                self._drop_train()
-            follows, self._next = offset == self._next, offset + size
-            if self._train is None and follows:
-                end = self.entry.size
-                self._train = _Train(self._site, self._path, self._grip, self.entry, (offset, end))
-            if self._train is not None:
+            train = self._train_at(offset, size)
+            if train is not None:
                 try:
-                    return self._train.take(size)
+                    return train.take(size)
                 except BaseException:
                     self._drop_train()
                     raise
         finally:
             self._order.release()
         return self._read_alone(offset, size)
+
+    def _piece(self, offset: int, most: int) -> bytes | memoryview:
+        """Return some of the bytes from `offset`."""
+        if offset < len(self._head):
+            return self._head[offset : offset + most]
+        if not self._order.acquire(blocking=False):
+            return self._read_alone(offset, min(most, STRETCH_BYTES))
+        try:
+            train = self._train_at(offset, most)
+            if train is not None:
+                try:
+                    return train.piece(most)
+                except BaseException:
+                    self._drop_train()
+                    raise
+        finally:
+            self._order.release()
+        return self._read_alone(offset, most)
+
+    def _train_at(self, offset: int, size: int) -> "_Train | None":
+        """Return the train that comes to `offset` next, if there is one or it is worth one."""
+        if self._train is not None and self._train.offset != offset:
+            self._drop_train()
+        follows, self._next = offset == self._next, offset + min(size, STRETCH_BYTES)
+        if self._train is None and (follows or size > STRETCH_BYTES):
+            span = (offset, self.entry.size)
+            self._train = _Train(self._site, self._path, self._grip, self.entry, span)
+        return self._train
 
     def _read_alone(self, offset: int, size: int) -> bytes:
         grip = self._grip
@@ -176,36 +217,43 @@ class _Train:
         self._grips = [grip]
         self._asked = self.offset
         self._line: deque[Stretch] = deque()
-        self._free: list[memoryview] = []  # memory is used again: to fill it anew takes its time
         self._ahead = _FIRST_AHEAD_BYTES
         self._turn = 0
 
     def take(self, size: int) -> bytes:
         """Return the next `size` bytes; Changed when they are of another version."""
         parts: list[memoryview] = []
-        done: list[memoryview] = []
         while size:
-            self._fill()
-            if self._turn % _WIDEN_STRETCHES == _WIDEN_STRETCHES // 2:
-                self._widen()
-            first = self._line[0]
-            if first.attributes is None:
-                attributes = first.finish()
-                whole = first.size == len(first.view)
-                check(self._entry, whole=whole, attributes=attributes)
-            start = self.offset - first.offset
-            part = first.view[start : start + size]
-            parts.append(part)
-            size -= len(part)
-            self.offset += len(part)
-            if start + len(part) == len(first.view):
-                self._line.popleft()
-                if len(first.view) == STRETCH_BYTES:
-                    done.append(first.view)
-                self._ahead = min(2 * self._ahead, AHEAD_BYTES_MAX)
-        data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
-        self._free += done
-        return data
+            parts.append(self._part(size))
+            size -= len(parts[-1])
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    def piece(self, most: int) -> bytes | memoryview:
+        """Return some of the next bytes; of a block of memory all, or a copy."""
+        part = self._part(most)
+        return part if len(part) == STRETCH_BYTES else bytes(part)
+
+    def _part(self, most: int) -> memoryview:
+        """Return some of the next bytes, and go on behind them."""
+        first = self._first()
+        start = self.offset - first.offset
+        part = first.view[start : start + most]
+        self.offset += len(part)
+        if start + len(part) == len(first.view):
+            self._line.popleft()
+            self._ahead = min(2 * self._ahead, AHEAD_BYTES_MAX)
+        return part
+
+    def _first(self) -> Stretch:
+        """Return the stretch where the next byte is, once it is here."""
+        self._fill()
+        if self._turn % _WIDEN_STRETCHES == _WIDEN_STRETCHES // 2:
+            self._widen()
+        first = self._line[0]
+        if first.attributes is None:
+            attributes = first.finish()
+            check(self._entry, whole=first.size == len(first.view), attributes=attributes)
+        return first
 
     def close(self) -> None:
         """Leave. What is still on its way is received by whoever uses the session next."""
@@ -221,8 +269,8 @@ class _Train:
             size = min(STRETCH_BYTES, self._end - self._asked)
             grip = self._grips[self._turn % len(self._grips)]
             self._turn += 1
-            free = self._free.pop() if self._free else memoryview(bytearray(STRETCH_BYTES))
-            view = free if size == STRETCH_BYTES else free[:size]
+            memory = self._site.memory.take()
+            view = memory if size == STRETCH_BYTES else memory[:size]
             self._line.append(Stretch(grip.session, grip.handle, ((self._asked, size),), view))
             self._asked += size
             on_the_way += size

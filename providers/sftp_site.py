@@ -18,6 +18,7 @@ from providers.errors import (
 )
 from providers.names import basename, check_path
 from providers.pool import Pool
+from providers.sftp_memory import SftpMemory
 from providers.sftp_options import SftpOptions, Transport, connect, transport_of
 from providers.sftp_stamp import Stamps
 from providers.ssh.session import SftpSession
@@ -44,8 +45,8 @@ LINK = (
 class SftpSite:
     """What readers, writers and the provider share. Used by many threads.
 
-    `options`, `pool`, `stamps` and `_stripes` are fixed; `_root`, `_transport` and `_far` are set
-    with the first session, and `_trusted` is changed in single steps.
+    `options`, `pool`, `stamps`, `memory` and `_stripes` are fixed; `_root`, `_transport` and `_far`
+    are set with the first session, and `_trusted` is changed in single steps.
     """
 
     def __init__(self, options: SftpOptions) -> None:
@@ -54,6 +55,7 @@ class SftpSite:
             self._connect, most=options.connections, wait_seconds=options.connect_seconds + 5
         )
         self.stamps = Stamps()
+        self.memory = SftpMemory()
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
         self._root: str | None = None
         self._transport: Transport | None = None

@@ -142,9 +142,9 @@ class SftpWriter(Writer):
                 return
             start = 0
             if self._waiting:
+                # Sent together with what follows it, which is not copied for that.
                 start = leg.session.write_size - len(self._waiting)
-                self._waiting += view[:start]
-                self._flush()
+                self._flush(view[:start])
             while len(view) - start >= leg.session.write_size:
                 stop = (
                     start + (len(view) - start) // leg.session.write_size * leg.session.write_size
@@ -255,19 +255,22 @@ class SftpWriter(Writer):
         except Refused as error:
             raise self._site.explained(session, error, parent(self._path)) from error
 
-    def _flush(self) -> None:
-        """Send what is waiting to be long enough."""
+    def _flush(self, more: wire.Bytes = b"") -> None:
+        """Send what is waiting to be long enough, and what makes it so."""
         if self._waiting:
-            piece, self._waiting = bytes(self._waiting), bytearray()
-            self._put(self._size, piece)
-            self._size += len(piece)
+            waiting, self._waiting = self._waiting, bytearray()
+            self._put(self._size, waiting, more)
+            self._size += len(waiting) + len(more)
 
-    def _put(self, offset: int, piece: wire.Bytes) -> None:
+    def _put(self, offset: int, *parts: wire.Bytes) -> None:
         if self._size >= _STRIPED_BYTES and len(self._legs) == 1 and not self._random:
             self._widen()
         leg = self._legs[self._size // _TURN_BYTES % len(self._legs)]
         with Told(self._path), self._explained(leg):
-            leg.upload.write(offset, piece)
+            if len(parts) > 1:
+                leg.upload.write_piece(offset, *parts)
+            else:
+                leg.upload.write(offset, *parts)
 
     def _widen(self) -> None:
         """Let sessions help that have nothing to do."""

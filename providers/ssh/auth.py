@@ -6,7 +6,7 @@ from typing import Any
 
 import paramiko
 
-from providers.errors import BadCredentials, StorageError
+from providers.errors import BadCredentials, StorageError, Unavailable
 from providers.ssh.login import Login
 
 
@@ -21,6 +21,12 @@ def log_in(transport: paramiko.Transport, login: Login) -> None:
         try:
             prove()
         except paramiko.AuthenticationException:
+            if not transport.is_active():
+                # What paramiko says of a connection that was cut meanwhile; nothing was refused.
+                raise Unavailable(
+                    detail=f"the connection ended during the login of {login.account}: it was "
+                    "cut, or the server hangs up on who it refuses"
+                ) from None
             continue
         if transport.is_authenticated():
             return

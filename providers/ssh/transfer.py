@@ -177,12 +177,15 @@ class Upload:
         view = memoryview(data)
         size = self._session.write_size
         for start in range(0, len(view), size):
-            piece = view[start : start + size]
-            head = self._named + wire.span(offset + start, len(piece))
-            self._session.dialogue.ask(self._exchange, (Request(wire.WRITE, head, piece),))
-            if self._exchange.outstanding >= IN_FLIGHT:
-                self._session.dialogue.wait(self._exchange, IN_FLIGHT // 2)
-            self._check()
+            self.write_piece(offset + start, view[start : start + size])
+
+    def write_piece(self, offset: int, *parts: wire.Bytes) -> None:
+        """Send parts that follow each other as one piece, at most `write_size` together."""
+        head = self._named + wire.span(offset, sum(map(len, parts)))
+        self._session.dialogue.ask(self._exchange, (Request(wire.WRITE, head, *parts),))
+        if self._exchange.outstanding >= IN_FLIGHT:
+            self._session.dialogue.wait(self._exchange, IN_FLIGHT // 2)
+        self._check()
 
     def finish(self) -> None:
         """Return when the server has taken every piece; raise what it refused."""

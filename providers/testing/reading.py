@@ -91,6 +91,26 @@ class Reading(Harness):
             assert reader.read_at(300_001, 1) == b""
             assert reader.read_at(10**12, 10) == b""
 
+    def test_a_stream_gives_what_is_there(self, provider: Provider) -> None:
+        """`pieces` gives what `read_at` gives, and what it gave stands as long as it is held."""
+        data = signed(5_500_001)
+        self.put_raw("file", data)
+        size = len(data)
+        with provider.open("file") as reader:
+            for offset, wanted in ((0, size), (3, size), (1_000_003, 3_000_000), (size, 5), (7, 0)):
+                came = b"".join(list(reader.pieces(offset, wanted)))
+                assert came == data[offset : offset + wanted]
+            both = [reader.pieces(0, size), reader.pieces(size // 2, size)]
+            at = [0, size // 2]
+            for turn in range(6):
+                piece = bytes(next(both[turn % 2], b""))
+                assert piece == data[at[turn % 2] : at[turn % 2] + len(piece)]
+                at[turn % 2] += len(piece)
+            del both  # whoever leaves early hinders nobody
+            with pytest.raises(BadRange):
+                list(reader.pieces(-1, 10))
+            assert reader.read_at(1, 100) == data[1:101]
+
     def test_many_pieces_come_in_order(self, provider: Provider) -> None:
         """`read_many` gives what `read_at` gives, in the order asked for."""
         data = signed(2_000_001)

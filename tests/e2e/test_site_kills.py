@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from providers.uploader import LONGEST_RETRY_SECONDS
 from tests.e2e import wire
 from tests.e2e.site_load import SIZE, Worker, content
 from tests.e2e.sites import CACHED, WRITE, Site
@@ -23,6 +24,7 @@ pytestmark = [
 
 OLD_SECOND = 1_600_000_000
 START_SECONDS = 2.0
+TRIES = 3
 FILES = 60
 SPARSE_FILES = 400
 SPARSE_BYTES = 256 << 20
@@ -65,7 +67,7 @@ class Reader(threading.Thread):
         self.join(60)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.slow)])
 def test_kills_during_reads_and_write_back(site: Site, kills: int) -> None:
     for number in range(FILES):
@@ -88,7 +90,8 @@ def test_kills_during_reads_and_write_back(site: Site, kills: int) -> None:
             worker.end()
         for reader in readers:
             reader.end()
-    end = time.monotonic() + 30
+    # A site whose logins took too long is left alone for longer and longer: on a busy machine.
+    end = time.monotonic() + 4 * LONGEST_RETRY_SECONDS
     for worker in writers:
         assert worker.look()
         assert not worker.wrong
@@ -115,6 +118,7 @@ def test_kills_during_reads_and_write_back(site: Site, kills: int) -> None:
 def test_a_start_with_a_large_cache(site: Site) -> None:
     """100 GB of sparse files in the cache do not hold up a start after a kill."""
     target = site.target(CACHED)
+    plain = min(site.kill_gateway() for _ in range(TRIES))
     for number in range(SPARSE_FILES):
         file = site.root(CACHED) / f"sparse{number}"
         with file.open("wb") as opened:
@@ -127,7 +131,8 @@ def test_a_start_with_a_large_cache(site: Site) -> None:
             assert answer.body == bytes(100)
     kept = [file for file in (site.folder / "cache").rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in kept) > 100_000_000_000
-    seconds = site.kill_gateway()
-    print(f"started in {seconds:.2f} s with {len(kept)} files in the cache")
-    assert seconds < START_SECONDS
+    seconds = min(site.kill_gateway() for _ in range(TRIES))
+    print(f"started in {seconds:.2f} s with {len(kept)} files in the cache, {plain:.2f} s without")
+    # A machine that is busy with other things starts nothing in time, with a cache or without.
+    assert seconds < max(START_SECONDS, 1.5 * plain)
     assert wire.ask(target, "GET", "sparse7", Range="bytes=5-9").body == bytes(5)

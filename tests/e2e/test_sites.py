@@ -19,7 +19,7 @@ import pytest
 
 from tests.e2e import wire
 from tests.e2e.site_load import Load, content
-from tests.e2e.sites import CACHED, RAW, WRITE, Site
+from tests.e2e.sites import CACHED, MOUNTS, RAW, WRITE, Site
 from tests.servers.daemon import REPOSITORY
 from tests.servers.sshd import keygen
 
@@ -234,3 +234,25 @@ def test_a_file_that_is_replaced_in_the_middle_of_a_read(site: Site, way: str) -
             answer = wire.ask(target, "GET", file.name, Cache_Control="no-cache")
             assert answer.body == new
     print(f"{way}: of 48 MiB came {' '.join(outcomes)}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_a_folder_of_100_000_files(site: Site, tmp_path: Path) -> None:
+    """It is listed whole, from each mount, while others read and write."""
+    for mount in MOUNTS:
+        folder = site.root(mount) / "many"
+        folder.mkdir()
+        for number in range(100_000):
+            (folder / f"f{number}").touch()
+    answers = []
+    with Load(site) as load:
+        for mount in MOUNTS:
+            answers.append(tmp_path / f"answer-{mount}")
+            # By a process of its own, or to take it apart would hold up the others here.
+            ask = ["curl", "-sSf", "-X", "PROPFIND", "-H", "Depth: 1", "-o", str(answers[-1])]
+            subprocess.run([*ask, site.target(mount).url + "many/"], check=True, timeout=120)
+    for answer in answers:
+        assert answer.read_bytes().count(b":response>") == 2 * (100_000 + 1)
+    load.check()

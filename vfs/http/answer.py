@@ -19,6 +19,8 @@ from vfs.http.pace import Pace
 
 _log = logging.getLogger(__name__)
 
+Octets = bytes | bytearray | memoryview
+
 SENDFILE_BYTES = 8 * 1024 * 1024
 READ_BYTES = 256 * 1024
 
@@ -50,17 +52,16 @@ class FileSlice:
             self._first = self.reader.read_at(self.offset, min(READ_BYTES, self.size))
 
     def __iter__(self) -> Iterator[bytes]:
+        return map(bytes, self.pieces())
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """Read it in pieces."""
         offset, end = self.offset, self.offset + self.size
         if self._first:
             yield self._first
             offset += len(self._first)
             self._first = b""
-        while offset < end:
-            block = self.reader.read_at(offset, min(READ_BYTES, end - offset))
-            if not block:
-                return
-            yield block
-            offset += len(block)
+        yield from self.reader.pieces(offset, end - offset)
 
     def close(self) -> None:
         """Close the reader."""
@@ -125,7 +126,7 @@ class Answer:
         self._code, self._status = status, _STATUS_LINES[status]
         self._headers = headers
 
-    def send(self, result: Iterable[bytes | bytearray]) -> None:
+    def send(self, result: Iterable[Octets]) -> None:
         """Send the application's whole result."""
         if isinstance(result, FileSlice):
             self._send_file(result)
@@ -181,7 +182,7 @@ class Answer:
         else:
             self.is_whole = True
 
-    def _write(self, data: bytes | bytearray) -> None:
+    def _write(self, data: Octets) -> None:
         if self.is_bodiless():
             if not self._started:
                 self._begin(b"")
@@ -191,7 +192,7 @@ class Answer:
         else:
             self._send(b"", data)
 
-    def _send(self, frame: bytes, data: bytes | bytearray) -> None:
+    def _send(self, frame: bytes, data: Octets) -> None:
         """Send some of the body, behind what belongs to the protocol alone."""
         framed = self._framed(data) if data else data
         size = len(data) if self._chunked else len(framed)
@@ -203,7 +204,7 @@ class Answer:
         self.sent += size
         self._pace.add(len(frame) + len(framed))
 
-    def _framed(self, data: bytes | bytearray) -> bytes | bytearray:
+    def _framed(self, data: Octets) -> Octets:
         if self._chunked:
             return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))
         if self._left is not None:
@@ -212,7 +213,7 @@ class Answer:
             self._left -= len(data)
         return data
 
-    def _begin(self, data: bytes | bytearray) -> None:
+    def _begin(self, data: Octets) -> None:
         """Send the head, with the first of the body in the same packet."""
         lines = [f"HTTP/1.1 {self._status}"]
         length = None
@@ -265,7 +266,7 @@ class Answer:
             self._begin(b"")
             offset = self._send_descriptor(descriptor, part, end - TAIL_BYTES)
         rest = part if offset == part.offset else FileSlice(part.reader, offset, end - offset)
-        for block in rest:
+        for block in rest.pieces():
             self._write(block)
 
     def _send_descriptor(self, descriptor: int, part: FileSlice, end: int) -> int:

@@ -31,6 +31,12 @@ class TreeReader(Reader):
                 provider=self._replica.provider.name, operation="read_now", path=self._path
             ) from None
 
+    def pieces(self, offset: int, size: int) -> Iterator[bytes | memoryview]:
+        """Read through the breaker, piece by piece; no call is under way while one is used."""
+        pieces = self._reader.pieces(offset, size)
+        while (piece := self._replica.call(self._path, next, pieces, None)) is not None:
+            yield piece
+
     def read_many(self, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         """Read through the breaker, piece by piece."""
         pieces = self._reader.read_many(spans)

@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from cache.block_file import BlockFile
 from cache.blocks import BlockCache
 from cache.listings import Listings
 from providers.cached import CachedProvider
@@ -60,3 +62,36 @@ def test_bytes_of_a_settled_file_are_kept(cached: CachedProvider, root: Path) ->
     with cached.open("file") as reader:
         assert isinstance(reader, CachedReader)
         assert reader.is_whole
+
+
+def test_a_stream_is_given_at_once_and_kept_behind(
+    cached: CachedProvider, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the cache's disk stands still, two readers get the whole file, fetched once."""
+    data = os.urandom(12 << 20)
+    _write(root / "file", data, int(time.time()) - 100)
+    go_on = threading.Event()
+    store = BlockFile.store
+
+    def late(file: BlockFile, first: int, blocks: memoryview, *, straight: bool = False) -> None:
+        if threading.current_thread().name == "cache-behind":
+            assert go_on.wait(20)
+        store(file, first, blocks, straight=straight)
+
+    monkeypatch.setattr(BlockFile, "store", late)
+    with cached.open("file") as reader:
+        assert reader.read_at(0, 100_000) == data[:100_000]
+        came = reader.read_at(100_000, 50_000)
+        came += b"".join(map(bytes, reader.pieces(150_000, len(data))))
+        assert came == data[100_000:]
+    with cached.open("file") as again:
+        assert b"".join(map(bytes, again.pieces(0, len(data)))) == data
+        assert isinstance(again, CachedReader)
+        assert again.fileno() is None
+        (root / "file").unlink()
+        go_on.set()
+        end = time.monotonic() + 20
+        while not again.is_whole:
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        assert b"".join(map(bytes, again.pieces(0, len(data)))) == data

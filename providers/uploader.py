@@ -272,6 +272,9 @@ class Uploader:
             entry = self._call(pending.path, self._origin.stat, pending.path)
         except NotFound:
             return ""
+        settled = self._journal.look(pending.path).settled
+        if settled is not None and settled.version == entry.version:
+            return entry.version  # our own, whose time may run ahead of the clock
         # What is older stood there already when the writer asked to replace it.
         return entry.version if entry.mtime_ns <= pending.accepted_ns else _NEWER
 

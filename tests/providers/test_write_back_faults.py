@@ -125,6 +125,25 @@ def test_a_conflict_is_kept_beside(
     assert store.journal.conflicts() == []
 
 
+def test_an_upload_of_our_own_is_no_conflict(
+    make: Make, fault: FaultProvider, memory: MemoryProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it has a later time than what follows it: times of SFTP sites run ahead."""
+    store = make()
+    put(store, "f", b"one")
+    assert store.flush(seconds=10)
+    _cut(fault)
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() - 60 * 10**9)
+    put(store, "f", b"two")
+    assert store.journal.pending()[0].base is None
+    monkeypatch.undo()
+    fault.heal()
+    assert store.flush(seconds=10)
+    assert store.journal.conflicts() == []
+    assert get(memory, "f") == b"two"
+
+
 def test_equal_bytes_are_no_conflict(
     make: Make, fault: FaultProvider, memory: MemoryProvider
 ) -> None:

@@ -85,23 +85,17 @@ class Throttle:
         that the answer tells nothing about them.
         """
         key, now = pair(address, name), self._now()
-        with self._slots.turn():
-            known = self._is_known(key, now)
-            bounds = [(_PAIRS, _text(key), self._free_tries(key, now, known=known))]
-            if not known:
-                bounds.append((_ADDRESSES, key[0], ADDRESS_TRIES_MAX))
-            wait = 0.0
-            waiting = []
-            for table, text, free in bounds:
-                count = self._live(table, text, now)
-                if count is not None and count.number >= free:
-                    waiting.append((table, text, free, count))
-                    wait = max(wait, count.until - now)
-            if wait <= 0:
-                for table, text, free, count in waiting:
-                    count.until = now + _wait(count.number, free)
-                    self._slots.put(table, text, count)
-                return known
+        # Nearly always there is nothing to change, and a flood of tries needs no turn.
+        known, waiting, wait = self._waiting(key, now)
+        if waiting and wait <= 0:
+            with self._slots.turn():
+                known, waiting, wait = self._waiting(key, now)
+                if wait <= 0:
+                    for table, text, free, count in waiting:
+                        count.until = now + _wait(count.number, free)
+                        self._slots.put(table, text, count)
+        if wait <= 0:
+            return known
         raise Throttled(
             f"Too many logins failed from this address. Try again in {math.ceil(wait)} s.",
             retry_after_seconds=wait,
@@ -136,6 +130,23 @@ class Throttle:
     def close(self) -> None:
         """Let go of the file. From then on this process counts by itself."""
         self._slots.close()
+
+    def _waiting(
+        self, key: Pair, now: float
+    ) -> tuple[bool, list[tuple[int, str, int, Slot]], float]:
+        """Return whether the name is known, which counts have no free tries, and their wait."""
+        known = self._is_known(key, now)
+        bounds = [(_PAIRS, _text(key), self._free_tries(key, now, known=known))]
+        if not known:
+            bounds.append((_ADDRESSES, key[0], ADDRESS_TRIES_MAX))
+        wait = 0.0
+        waiting = []
+        for table, text, free in bounds:
+            count = self._live(table, text, now)
+            if count is not None and count.number >= free:
+                waiting.append((table, text, free, count))
+                wait = max(wait, count.until - now)
+        return known, waiting, wait
 
     def _is_known(self, key: Pair, now: float) -> bool:
         found = self._slots.get(_KNOWN, _text(key))

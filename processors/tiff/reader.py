@@ -6,7 +6,7 @@ import numpy as np
 
 from processors.base import Context
 from processors.errors import Malformed, TooLarge
-from processors.tiff.codecs import decode
+from processors.tiff.codecs import decode, scratch
 from processors.tiff.geometry import Geometry
 from processors.tiff.kept import KEPT, Key
 from processors.tiff.peek import Peek
@@ -117,6 +117,7 @@ def _place(
     numbers = iter(range(count))
 
     def drain(*, is_helper: bool) -> None:
+        room = scratch(form)
         for number in numbers:  # each number is taken by one thread only
             segment, (piece, at) = batch.segments[number], batch.places[number]
             if piece < 0:
@@ -124,7 +125,11 @@ def _place(
             else:
                 data = pieces[piece][at : at + segment.size]
                 direct = read.is_direct
-                found = _plain(data, segment, form) if direct else decode(data, form, segment.rows)
+                found = (
+                    _plain(data, segment, form)
+                    if direct
+                    else decode(data, form, segment.rows, room)
+                )
                 _copy(found, segment, read, out)
                 if not direct:
                     keeper.keep(segment, found)

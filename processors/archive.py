@@ -59,6 +59,7 @@ class Archive(Processor):
     """
 
     name = "archive"
+    pattern = "{source:path}/{compression:id}"
     params = ArchiveParams
     formats = ("zip", "tar")
     takes_folder = True

@@ -68,6 +68,7 @@ class Checksum(Processor):
     """
 
     name = "checksum"
+    pattern = "{source:path}/{algorithm:id}"
     params = ChecksumParams
     formats = ("txt", "json")
 

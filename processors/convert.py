@@ -47,8 +47,7 @@ class ConvertParams(Params, frozen=True, kw_only=True):
     """What a conversion takes."""
 
     layers: Layers | None = None
-    """Which layers, counted from zero. Without it `ome.tif` and `npy` take all, and `tif` and
-    `png`, which hold one, the first."""
+    """Which layers, counted from zero, all without it. `tif` and `png` hold one."""
 
     compression: Compression = "deflate"
     """How the tiles of a TIFF are packed. With `none` the size is known beforehand; not every
@@ -77,6 +76,7 @@ class Convert(Processor):
     """
 
     name = "convert"
+    pattern = "{source:path}/{layers:layers}"
     params: ClassVar[type[Params]] = ConvertParams
     formats = ("tif", "ome.tif", "npy", "png")
 
@@ -127,7 +127,7 @@ def _work(source: Source, params: ConvertParams, context: Context) -> _Work:
     is_single = params.format in {"tif", "png"}
     chosen = params.layers
     if chosen is None:
-        chosen = Layers.of(0) if is_single else Layers(((0, picture.layers),))
+        chosen = Layers(((0, picture.layers),))
     limit = 1 if is_single else context.limits.segments
     if len(chosen) > limit:
         raise TooLarge(

@@ -42,6 +42,7 @@ class Hist(Processor):
     """
 
     name = "hist"
+    pattern = "{source:path}/{layer:int}"
     params = HistParams
     formats = ("svg", "png", "csv")
 

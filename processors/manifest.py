@@ -16,6 +16,7 @@ class Manifest(Processor):
     """
 
     name = "manifest"
+    pattern = "{source:path}/{algorithm:id}"
     params = ChecksumParams
     formats = ("txt", "json")
     takes_folder = True

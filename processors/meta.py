@@ -31,6 +31,7 @@ class Meta(Processor):
     """
 
     name = "meta"
+    pattern = "{source:path}/{layer:int}"
     params = MetaParams
     formats = ("json", "txt")
 

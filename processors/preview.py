@@ -59,6 +59,7 @@ class Preview(Processor):
     """
 
     name = "preview"
+    pattern = "{source:path}/{size:int}"
     params: ClassVar[type[Params]] = PreviewParams
     formats = FORMATS
 

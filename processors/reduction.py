@@ -31,6 +31,8 @@ class Axis(NamedTuple):
     @property
     def end(self) -> int:
         """The pixel behind the last that is needed."""
+        if self.size >= self.whole:
+            return (self.stop - 1) * self.whole // self.size + 1
         return min(self.whole, -(-self.stop * self.whole // self.size))
 
     @property
@@ -59,11 +61,12 @@ class Axis(NamedTuple):
             np.clip(row[:-1] - start, 0, len(block)),
             np.clip(row[1:] - start, 0, len(block)),
         )
-        pairs = np.stack([begins, ends], axis=1).ravel()
-        # An index behind the last row is one too many for reduceat.
-        padded = np.concatenate([block, np.zeros_like(block[:1])])
-        sums = np.add.reduceat(padded, pairs, axis=0, dtype=np.float64)[::2]
-        sums[begins == ends] = 0
+        sums = np.zeros((last - first, *block.shape[1:]))
+        # A loop over new rows: many times quicker than one `reduceat` for all.
+        flat, into = block.reshape(len(block), -1), sums.reshape(len(sums), -1)
+        for number, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
+            if begin < end:
+                np.add.reduce(flat[begin:end], axis=0, dtype=np.float64, out=into[number])
         # A row with an edge inside was counted whole below the edge: a share of it moves up.
         inner = (row >= start) & (row < stop)
         shares = (inner * share).reshape(-1, *(1,) * (block.ndim - 1))
@@ -116,6 +119,6 @@ def reduced(
 
 def _add(block: NDArray[Any], part: Grid, across: Axis, down: Axis, sums: Sums) -> None:
     y, rows = down.summed(block, part.y0)
-    x, columns = across.summed(rows.swapaxes(0, 1), part.x0)
+    x, columns = across.summed(np.ascontiguousarray(rows.swapaxes(0, 1)), part.x0)
     top, left = y - down.start, x - across.start
     sums[top : top + len(rows), left : left + len(columns)] += columns.swapaxes(0, 1)

@@ -48,6 +48,7 @@ class Stats(Processor):
     """
 
     name = "stats"
+    pattern = "{source:path}/{layer:int}"
     params = StatsParams
     formats = ("json", "csv")
 

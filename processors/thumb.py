@@ -22,6 +22,7 @@ class Thumb(Preview):
     """Makes a thumbnail: a preview of a fixed size with all else as a preview has it by default."""
 
     name = "thumb"
+    pattern = "{source:path}/{size:int}"
     params: ClassVar[type[Params]] = ThumbParams
     formats = ("jpg", "png", "webp")
 

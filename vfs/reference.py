@@ -24,7 +24,7 @@ from providers import registry
 from providers.base import Capabilities, Provider
 from providers.errors import leaves
 from providers.secret import Secret
-from vfs import cache_config, config
+from vfs import cache_config, config, processor_pages
 from vfs.auth import settings
 from vfs.cli import cli
 from vfs.errors import PROCESSING_TABLE, meaning
@@ -54,6 +54,7 @@ def pages() -> dict[str, str]:
         "cli.md": "\n".join([_NOTE, "", *_commands()]) + "\n",
         "capabilities.md": "\n".join([_NOTE, "", *_capabilities()]) + "\n",
         "errors.md": "\n".join([_NOTE, "", *_errors()]) + "\n",
+        "processors.md": "\n".join([_NOTE, "", *processor_pages.page()]) + "\n",
     }
 
 

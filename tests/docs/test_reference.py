@@ -8,10 +8,11 @@ import click
 import msgspec
 import pytest
 
+from processors import registry as processor_registry
 from providers import registry
 from providers.base import Capabilities
 from providers.errors import leaves
-from vfs import config
+from vfs import config, processor_pages
 from vfs.cli import cli
 from vfs.toml_table import is_secret, secret_keys
 
@@ -88,6 +89,14 @@ def test_every_command_is_explained(call: str, root: Path) -> None:
 )
 def test_every_option_is_explained(option: str, root: Path) -> None:
     assert re.search(rf"{option}\b", page(root, "cli.md"))
+
+
+@pytest.mark.parametrize("name", processor_pages.names())
+def test_every_processor_and_parameter_is_explained(name: str, root: Path) -> None:
+    text = page(root, "processors.md").partition(f"\n## `{name}`\n")[2].partition("\n## ")[0]
+    assert all(f"`{form}`" in text for form in processor_registry.find(name).formats)
+    for field in msgspec.structs.fields(processor_registry.find(name).params):
+        assert field.name == "format" or has_row(text, field.name)
 
 
 @pytest.mark.parametrize("leaf", [leaf.__name__ for leaf in leaves()])

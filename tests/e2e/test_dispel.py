@@ -147,7 +147,7 @@ def test_any_file_is_a_source_of_a_ready_template(target: Target) -> None:
     layers = window(ask(target, "GET", name.replace("/12/", "/2+5-7/")))
     assert np.array_equal(layers, stack()[[2, 5, 6], 0:400, 0:1200])
     assert ask(target, "GET", f"{name}.jpg").status == 501
-    text = ask(target, "GET", "dispel/checksum/~/archive/notes.txt/~").body
+    text = ask(target, "GET", "dispel/checksum/~/archive/notes.txt/~/sha256").body
     assert hashlib.sha256(b"one\ntwo\n" * 500).hexdigest() in text.decode()
 
 
@@ -202,7 +202,7 @@ def test_text_is_packed_on_the_way(target: Target) -> None:
         ("dispel/window/~/archive/312/~/0/full", 400),
         ("dispel/window/archive/312/20181129.tif/0/full", 400),
         ("dispel/turned/312/20181129/0/full", 400),
-        ("dispel/thumb/~/dispel/tiffstore/~.jpg", 400),
+        ("dispel/checksum/~/dispel/tiffstore/~/sha256", 400),
     ],
 )
 def test_a_wrong_request_is_told_what_is_right(target: Target, name: str, status: int) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
+import rasterio  # type: ignore[import-untyped]
 import tifffile
 from PIL import Image
-from rasterio.transform import Affine
+from rasterio.transform import Affine  # type: ignore[import-untyped]
 
 from processors.base import Limits
 from processors.errors import OutOfRange, UnsupportedFormat

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from processors.base import Limits, Params, Processor
+from processors.base import Limits
 from processors.errors import (
     BadValue,
     Malformed,
@@ -29,41 +29,7 @@ from processors.preview import Preview
 from processors.testing import BytesSource, CountingSource, FileSource, PlainContext, result
 from processors.thumb import Thumb
 from processors.tile import Tile
-
-
-def made(kind: Processor, data: bytes, context: PlainContext | None = None, **values: Any) -> bytes:
-    """Return what a processor makes, asked by the way that a request comes."""
-    params: Params = msgspec.convert({"format": "png", **values}, kind.params)
-    return result(kind, BytesSource(data), params, context)
-
-
-def pixels_of(data: bytes) -> NDArray[Any]:
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image)
-
-
-def tiff(pixels: NDArray[Any], **options: Any) -> bytes:
-    file = io.BytesIO()
-    tifffile.imwrite(file, pixels, **options)
-    return file.getvalue()
-
-
-def picture(form: str, image: Image.Image, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
-
-
-def pyramid(full: NDArray[Any], factors: tuple[int, ...] = (2, 4, 8)) -> bytes:
-    """Return a pyramid whose levels differ in brightness, so that one can tell which was read."""
-    file = io.BytesIO()
-    with tifffile.TiffWriter(file) as writer:
-        writer.write(full, tile=(64, 64), subifds=len(factors))
-        for number, factor in enumerate(factors, 1):
-            level = full[::factor, ::factor] * 0 + np.array(number * 20, full.dtype)
-            writer.write(level, tile=(64, 64), subfiletype=1)
-    return file.getvalue()
-
+from tests.processors.images import made, picture, pixels_of, pyramid, tiff
 
 GREY = np.random.default_rng(2).integers(0, 256, (240, 360), np.uint8)
 RGB = np.random.default_rng(2).integers(0, 256, (240, 360, 3), np.uint8)
@@ -242,68 +208,6 @@ def test_a_thumbnail_is_a_preview_of_a_fixed_size() -> None:
         made(Thumb(), data, size=100)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_tiles_together_are_the_whole(data: st.DataObject) -> None:
-    height, width = data.draw(st.integers(1, 1100)), data.draw(st.integers(1, 1100))
-    dtype = data.draw(st.sampled_from(["uint8", "uint16"]))
-    full = np.add.outer(np.arange(height) * 3, np.arange(width) * 5) % 251
-    source = BytesSource(tiff(full.astype(dtype), tile=(64, 64)))
-    last: Any = Tile().info(source, PlainContext())["last_z"]
-    z = data.draw(st.integers(0, last))
-    wide, high = -(-width >> (last - z)), -(-height >> (last - z))
-    context = PlainContext()
-    whole = np.zeros((high, wide), np.uint8)
-    for x in range(-(-wide // 256)):
-        for y in range(-(-high // 256)):
-            params = msgspec.convert(
-                {"format": "png", "x": x, "y": y, "z": z, "tones": "full"}, Tile.params
-            )
-            tile = pixels_of(result(Tile(), source, params, context))
-            assert tile.shape == (min(256, high - 256 * y), min(256, wide - 256 * x))
-            whole[256 * y : 256 * y + 256, 256 * x : 256 * x + 256] = tile
-    if z == 0:
-        assert max(wide, high) <= 256
-    if z == last:
-        scaled = full if dtype == "uint8" else np.rint(full / 257)
-        assert (whole == scaled).all()
-
-
-def test_tiles_of_one_layer_share_their_tones() -> None:
-    pixels = np.zeros((512, 512), np.uint16)
-    pixels[:256, :256] = 100
-    pixels[256:, 256:] = 4000
-    data = tiff(pixels)
-    context = PlainContext()
-    found = [
-        pixels_of(made(Tile(), data, context, z=1, x=at, y=at, tones="minmax")) for at in (0, 1)
-    ]
-    assert found[0].max() == found[0].min() == round(100 / 4000 * 255)
-    assert found[1].min() == 255
-
-
-def test_tiles_of_a_pyramid_come_from_its_levels() -> None:
-    data = pyramid(np.full((600, 1024), 7, np.uint8))
-    shades = [pixels_of(made(Tile(), data, z=z, x=0, y=0)).max() for z in (2, 1, 0)]
-    assert shades == [7, 20, 40]
-
-
-@pytest.mark.parametrize(
-    ("values", "example"),
-    [
-        ({"z": 3, "x": 0, "y": 0}, "z=2"),
-        ({"z": 2, "x": 4, "y": 0}, "x=3"),
-        ({"z": 2, "x": 0, "y": 9}, "y=2"),
-        ({"z": 0, "x": 0, "y": 0, "layer": 1}, "layer=0"),
-        ({"z": 0, "x": 0, "y": 0, "band": 1}, "band=0"),
-    ],
-)
-def test_a_tile_that_is_not_there_is_refused(values: dict[str, Any], example: str) -> None:
-    with pytest.raises(OutOfRange) as caught:
-        made(Tile(), tiff(np.zeros((600, 1024), np.uint8)), **values)
-    assert caught.value.example == example
-
-
 @pytest.mark.parametrize(
     "values",
     [{"size": 0}, {"size": -5}, {"quality": 0}, {"quality": 101}, {"low": 60, "high": 40}],
@@ -379,6 +283,7 @@ from processors.preview import Preview
 from processors.testing import FileSource, result
 from processors.thumb import Thumb
 from processors.tile import Tile
+from tests.processors.images import made, picture, pixels_of, pyramid, tiff
 for kind, more in ((Preview(), {}), (Thumb(), {}), (Tile(), {"z": 1, "x": 1, "y": 0})):
     for form in ("png", "jpg", "webp"):
         params = msgspec.convert({"format": form, **more}, kind.params)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import rasterio
+import rasterio  # type: ignore[import-untyped]
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -127,6 +127,22 @@ def test_what_is_no_number_does_not_count(case: tuple[Tiled, Size, Grid], part: 
     )
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_level_that_is_a_pixel_short_gives_its_nearest(data: st.DataObject) -> None:
+    """Programs round the sizes of levels down or up, so a level may be one less than wanted."""
+    whole = data.draw(st.integers(1, 40))
+    size = whole + data.draw(st.integers(0, 1))
+    start = data.draw(st.integers(0, size - 1))
+    stop = data.draw(st.integers(start + 1, size))
+    pixels = np.arange(whole, dtype=np.uint8).reshape(1, whole, 1)
+    picture = Tiled(pixels, (data.draw(st.integers(1, 9)), 1))
+    light = Light(picture.look(0), None)
+    grid = Grid(start, stop, 0, 1)
+    found = reduced(picture, 0, 0, light, size=Size(size, 1), grid=grid, context=PlainContext())
+    assert found.ravel().tolist() == [at * whole // size for at in range(start, stop)]
+
+
 def test_it_is_what_pillow_makes_of_it() -> None:
     pixels = np.random.default_rng(3).random((300, 411, 1)).astype(np.float32)
     picture = Array(pixels, (64, 64))

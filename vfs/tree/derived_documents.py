@@ -153,13 +153,18 @@ def _line(template: Template, name: str, kind: Kind) -> str:
 
 
 def _conventions(template: Template) -> dict[str, str]:
+    told = {}
     order = "x0-x1-y0-y1" if template.grid_order == "xxyy" else "y0-y1-x0-x1"
-    return {
-        "grid": f"a grid is {order}, in pixels from 0, columns x and rows y, without the ends;"
-        " x=0-64,y=0-32 is the same in any order",
-        "layer": f"layers are counted from {template.layer_base}; a range ends before its second"
-        " number",
-    }
+    if any(field.kind.name == "grid" for field in template.fields.values()):
+        told["grid"] = (
+            f"a grid is {order}, in pixels from 0, columns x and rows y, without the ends;"
+            " x=0-64,y=0-32 is the same in any order"
+        )
+    if any(map(template.is_layer, template.fields)):
+        told["layer"] = (
+            f"layers are counted from {template.layer_base}; a range ends before its second number"
+        )
+    return told
 
 
 def _limits(limits: Limits) -> dict[str, object]:

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 
 from tests.e2e.accounts import add_user, as_user, command
-from tests.e2e.wire import DAV, Answer, ask, expect, members, prop
+from tests.e2e.wire import DAV, Answer, ask, expect, lock_body, members, prop, set_property
 from tests.servers import headgate
 from tests.servers.daemon import Daemon
 from tests.servers.target import Target
@@ -239,6 +239,10 @@ def test_nothing_can_be_written(target: Target) -> None:
     assert ask(target, "PUT", "dispel/new", b"x").status == 403
     assert ask(target, "MKCOL", "dispel/tiffstore/400").status in (403, 405)
     assert ask(target, "MOVE", URL, Destination=f"{target.url}archive/x.tif").status == 403
+    assert set_property(target, URL, "{x:}colour", "red").status in (207, 403)
+    assert prop(target, URL, "{x:}colour") is None
+    locked = ask(target, "LOCK", URL, lock_body(), Content_Type="application/xml")
+    assert locked.status == 403
     copied = ask(target, "COPY", URL, Destination=f"{target.url}archive/copy.tif")
     assert copied.status == 201
     assert np.array_equal(window(ask(target, "GET", "archive/copy.tif")), stack()[12, :400, :1200])

@@ -10,7 +10,6 @@ import struct
 import zlib
 from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Self
 
 import msgspec
@@ -49,7 +48,7 @@ class ResultFile:
         self._descriptor = descriptor
 
     @classmethod
-    def open(cls, place: Path, key: str, tag: int) -> Self | None:
+    def open(cls, place: str, key: str, tag: int) -> Self | None:
         """Open it and mark it as used; None when there is none, or no sound one. Raises OSError."""
         try:
             descriptor = os.open(place, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -63,7 +62,7 @@ class ResultFile:
         if record is None:
             os.close(descriptor)
             with contextlib.suppress(FileNotFoundError):
-                place.unlink()
+                os.unlink(place)  # noqa: PTH108 - a Path would have to be made first
             return None
         return cls(descriptor, record)
 

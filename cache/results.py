@@ -96,6 +96,7 @@ class Results:
         self.tag = boot_tag(boot)
         self.budget = Budget(folder, limits, lambda _: False, store=RESULTS)
         self._folder = folder
+        self._top = str(folder / RESULTS)
         self._index = ResultIndex(folder / f"{RESULTS}.sqlite")
         self._claims = _create(folder / f"{RESULTS}.claims", exclusive=False)
         self.flights = Flights(self._claims, patience_seconds=float("inf"))
@@ -108,7 +109,7 @@ class Results:
         While it is open it is not evicted; who purges it does not disturb its readers.
         """
         try:
-            file = ResultFile.open(self.place(key), key, self.tag)
+            file = ResultFile.open(self._name(key), key, self.tag)
         except OSError as error:
             _LOG.warning("a result cannot be read: %s", error)
             return None
@@ -169,7 +170,11 @@ class Results:
 
     def place(self, key: str) -> Path:
         """Return where the result of a key lies."""
-        return self._folder / RESULTS / key[:2] / key[2:4] / key
+        return Path(self._name(key))
+
+    def _name(self, key: str) -> str:
+        # Put together without Path, which would be a third of the cost of a hit.
+        return f"{self._top}/{key[:2]}/{key[2:4]}/{key}"
 
     def close(self) -> None:
         """Stop what runs in the background."""

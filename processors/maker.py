@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cache.errors import ResultsFull
-from cache.result_file import ResultFile
+from cache.result_file import ResultFile, ResultRecord
 from cache.results import Draft, Results
 from cache.single import Flights
 from processors.asking import Asking
@@ -325,16 +325,7 @@ class Maker:
         if file is None:
             return None
         with file:
-            record = file.record
-        return Result(
-            key=key,
-            size=record.size,
-            sha256=record.sha256,
-            media_type=record.media_type,
-            made_at_ns=record.made_at_ns,
-            provenance=str(record.about.get("id", "")),
-            timings=record.timings,
-        )
+            return _result(file.record)
 
     def _call(self, kind: Any, steps: Sequence[Step], who: str, identity: str) -> Call:  # noqa: ANN401 - a Kind
         return Call(
@@ -383,3 +374,15 @@ def _media(step: Step) -> str:
 def _close_all(descriptors: list[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
+
+
+def _result(record: ResultRecord) -> Result:
+    return Result(
+        key=record.key,
+        size=record.size,
+        sha256=record.sha256,
+        media_type=record.media_type,
+        made_at_ns=record.made_at_ns,
+        provenance=str(record.about.get("id", "")),
+        timings=record.timings,
+    )

@@ -10,18 +10,20 @@ from processors.pool import Pool, PoolSettings
 from tests.processors.tiny import LIMITS, Bytes, derive
 
 
-def main(folder: str, data: str, name: str, log: str, gate: str) -> None:
-    """Make the file, print its digest, and stay until the standard input ends."""
+def main() -> None:
+    """Make the files, print their digests, and stay until the standard input ends."""
+    folder, data, name, log, gate, count = sys.argv[1:]
     results = Results(Path(folder), Room(free_bytes=0))
     pool = Pool(PoolSettings(find="tests.processors.tiny:find", workers=1))
     maker = Maker(results, pool, limits=LIMITS)
     print("ready", flush=True)
-    wanted = derive(name, log=log, gate=gate)
-    print(maker.make(wanted, Bytes(data.encode()).open, who="").sha256, flush=True)
+    for size in range(int(count)):
+        wanted = derive(name, size=size, log=log, gate=gate)
+        print(maker.make(wanted, Bytes(data.encode()).open, who="").sha256, flush=True)
     sys.stdin.read()
     maker.close()
     results.close()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

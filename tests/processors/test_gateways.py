@@ -1,9 +1,12 @@
 """Several gateway processes, and what is left when one is killed."""
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -22,10 +25,10 @@ TEXT = "some bytes" * 100
 class Gateway:
     """One started `gateway.py`."""
 
-    def __init__(self, folder: Path, name: str, log: Path, gate: Path) -> None:
+    def __init__(self, folder: Path, name: str, log: Path, gate: Path, count: int = 1) -> None:
         program = [sys.executable, "-m", "tests.processors.gateway"]
         self.process = subprocess.Popen(
-            [*program, str(folder), TEXT, name, str(log), str(gate)],
+            [*program, str(folder), TEXT, name, str(log), str(gate), str(count)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -146,3 +149,36 @@ def test_a_gateways_secrets_are_not_its_workers(
     assert b"secret" not in environment
     limits = Path(f"/proc/{pool._idle[0].pid}/limits").read_text()
     assert "Max core file size        0                    0" in limits
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_storm_of_kills_leaves_whole_results_alone(
+    tmp_path: Path, make_maker: Callable[..., Any]
+) -> None:
+    """Gateways and workers are killed at any moment: what is there afterwards is whole."""
+    count, folder, chance = 400, tmp_path / "cache", random.Random(7)
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    gateways = [Gateway(folder, "copy", log, gate, count) for _ in range(2)]
+    until_at = time.monotonic() + 30
+    while time.monotonic() < until_at:
+        time.sleep(chance.random() / 5)
+        victim = chance.randrange(2)
+        below = sorted(gateways[victim].descendants())
+        if chance.random() < 0.5 and below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(below), signal.SIGKILL)
+        else:
+            gateways[victim].end()
+            until(lambda below=below: all(is_gone(pid) for pid in below))  # type: ignore[misc]
+            gateways[victim] = Gateway(folder, "copy", log, gate, count)
+    for gateway in gateways:
+        gateway.end()
+    maker, source = make_maker(), Bytes(TEXT.encode())
+    there = 0
+    for size in range(count):
+        wanted = derive("copy", size=size, log=str(log), gate=str(gate))
+        there += maker.cached(wanted) is not None
+        with maker.open(maker.make(wanted, source.open, who="")) as file:
+            assert file.read_at(0, 1 << 20) == source.data
+    assert there > 10

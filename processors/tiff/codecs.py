@@ -22,6 +22,8 @@ _codecs: Any = imagecodecs  # its type hints know no memoryview
 _PREDICTED = frozenset({"lzw", "deflate", "zstd", "lzma"})
 _IMAGES = frozenset({"jpeg", "jpeg2000", "webp", "lerc"})
 _SCANS = 100
+_SPARE_BYTES = 128
+_WIDE_SAMPLES = 1 << 16
 _LZMA_MEMORY = 128 << 20
 _J2K_START = b"\xff\x4f\xff\x51"
 
@@ -31,17 +33,32 @@ def is_plain(form: Geometry) -> bool:
     return form.codec == "none" and form.fill_order != 2 and form.bits in {8, 16, 32, 64, 128}  # noqa: PLR2004 - whole bytes
 
 
-def decode(data: bytes | memoryview, form: Geometry, rows: int) -> Array:
+def scratch(form: Geometry) -> np.ndarray | None:
+    """Return room for one segment at a time: new memory for each costs more than a copy.
+
+    None where the codec gives an image in memory of its own.
+    """
+    return _room(form) if form.codec in _BYTES else None
+
+
+def _room(form: Geometry) -> np.ndarray:
+    return np.empty(form.row_bytes * form.tile_height + _SPARE_BYTES, np.uint8)
+
+
+def decode(
+    data: bytes | memoryview, form: Geometry, rows: int, room: np.ndarray | None = None
+) -> Array:
     """Return the samples of a segment, shaped (rows, width, samples).
 
-    `rows` is how many the segment must have; the last strip may have been written whole.
+    `rows` is how many the segment must have; the last strip may have been written whole. The
+    samples may lie in `room`, made by `scratch`, until it is used again.
     """
     try:
         if form.codec in _IMAGES:
             return _image(data, form, rows)
         if form.codec.startswith("ccitt"):
             return _fax(data, form, rows)
-        packed = _unpacked(data, form, rows)
+        packed = _unpacked(data, form, rows, room)
         return _samples(packed, form, rows)
     except (RuntimeError, ValueError, TypeError, struct.error, lzma.LZMAError, OverflowError) as e:
         # What the libraries say may quote anything of the file; the codec's name says enough.
@@ -50,7 +67,9 @@ def decode(data: bytes | memoryview, form: Geometry, rows: int) -> Array:
         raise Malformed(f"a segment of {form.codec} data ends early") from e
 
 
-def _unpacked(data: bytes | memoryview, form: Geometry, rows: int) -> np.ndarray:
+def _unpacked(
+    data: bytes | memoryview, form: Geometry, rows: int, room: np.ndarray | None
+) -> np.ndarray:
     """Return the bytes of the samples: exactly `rows` rows of them."""
     size = form.row_bytes * rows
     whole = size if form.is_tiled else form.row_bytes * form.tile_height
@@ -60,45 +79,47 @@ def _unpacked(data: bytes | memoryview, form: Geometry, rows: int) -> np.ndarray
         if len(data) < size:
             raise Malformed("a segment is shorter than its geometry")
         return np.frombuffer(data, np.uint8, size)
-    found = _BYTES[form.codec](data, whole)
+    found = _BYTES[form.codec](data, _room(form) if room is None else room, whole)
     if len(found) not in {size, whole}:
         raise Malformed(
             f"a segment gives {_told(len(found), whole)} bytes where the geometry needs {size}"
         )
-    return np.frombuffer(found, np.uint8, size)
+    return found[:size]
 
 
 def _told(size: int, whole: int) -> str:
     return f"more than {whole}" if size > whole else str(size)
 
 
-def _lzw(data: bytes | memoryview, size: int) -> bytes:
-    found: bytes = _codecs.lzw_decode(data, out=size + 1)
+def _lzw(data: bytes | memoryview, room: np.ndarray, size: int) -> np.ndarray:
+    found: np.ndarray = _codecs.lzw_decode(data, out=room[: size + 1])
     return found
 
 
-def _packbits(data: bytes | memoryview, size: int) -> bytes:
+def _packbits(data: bytes | memoryview, room: np.ndarray, size: int) -> np.ndarray:
     # Some writers end with a few bytes more than they need.
-    found: bytes = _codecs.packbits_decode(data, out=size + 128)[:size]
+    found: np.ndarray = _codecs.packbits_decode(data, out=room[: size + _SPARE_BYTES])
+    return found[:size]
+
+
+def _deflate(data: bytes | memoryview, room: np.ndarray, size: int) -> np.ndarray:
+    found: np.ndarray = _codecs.deflate_decode(data, out=room[:size])
     return found
 
 
-def _deflate(data: bytes | memoryview, size: int) -> bytes:
-    found: bytes = _codecs.deflate_decode(data, out=size)
+def _zstd(data: bytes | memoryview, room: np.ndarray, size: int) -> np.ndarray:
+    found: np.ndarray = _codecs.zstd_decode(data, out=room[:size])
     return found
 
 
-def _zstd(data: bytes | memoryview, size: int) -> bytes:
-    found: bytes = _codecs.zstd_decode(data, out=size)
-    return found
-
-
-def _lzma(data: bytes | memoryview, size: int) -> bytes:
+def _lzma(data: bytes | memoryview, room: np.ndarray, size: int) -> np.ndarray:
     decoder = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
-    return decoder.decompress(data, max_length=size + 1)
+    found = np.frombuffer(decoder.decompress(data, max_length=size + 1), np.uint8)
+    room[: len(found)] = found
+    return room[: len(found)]
 
 
-_BYTES: dict[str, Callable[[bytes | memoryview, int], bytes]] = {
+_BYTES: dict[str, Callable[[bytes | memoryview, np.ndarray, int], np.ndarray]] = {
     "lzw": _lzw,
     "packbits": _packbits,
     "deflate": _deflate,
@@ -123,7 +144,9 @@ def _samples(packed: np.ndarray, form: Geometry, rows: int) -> Array:
         whole = np.dtype(f"u{dtype.itemsize}") if dtype.kind != "c" else None
         if whole is None:
             raise UnsupportedFormat("predictor 2 with complex numbers")
-        native = packed.view(whole.newbyteorder(form.order)).astype(whole).reshape(shape)
+        native = packed.view(whole).reshape(shape)
+        if not stored.isnative:
+            native.byteswap(inplace=True)
         _codecs.delta_decode(native, axis=1, out=native)
         return native.view(dtype)
     if predictor == 3 and dtype.kind == "f":  # noqa: PLR2004 - bytes of floats apart
@@ -160,11 +183,20 @@ def _bits(packed: np.ndarray, form: Geometry, rows: int) -> Array:
 
 def _wide(packed: np.ndarray, across: int, bits: int) -> Array:
     """Return unsigned samples of 33 to 63 bits, or of others that no codec takes."""
-    single = np.unpackbits(packed, axis=1)[:, : across * bits].reshape(len(packed), across, bits)
-    padded = np.zeros((len(packed), across, 64 if bits > 32 else 32), np.uint8)  # noqa: PLR2004 - bits of a number
-    padded[:, :, -bits:] = single
-    size = padded.shape[2] // 8
-    return np.packbits(padded, axis=2).view(f">u{size}").astype(f"u{size}")
+    width = 64 if bits > 32 else 32  # noqa: PLR2004 - bits of a number
+    out = np.empty((len(packed), across), f"u{width // 8}")
+    # In parts, since each bit takes a byte meanwhile; eight samples end where a byte ends.
+    for row, target in zip(packed, out, strict=True):
+        for start in range(0, across, _WIDE_SAMPLES):
+            count = min(_WIDE_SAMPLES, across - start)
+            first = start * bits // 8
+            single = np.unpackbits(row[first : first - (-count * bits // 8)])[: count * bits]
+            padded = np.zeros((count, width), np.uint8)
+            padded[:, width - bits :] = single.reshape(count, bits)
+            target[start : start + count] = np.packbits(padded, axis=1).view(f">u{width // 8}")[
+                :, 0
+            ]
+    return out
 
 
 def _image(data: bytes | memoryview, form: Geometry, rows: int) -> Array:
@@ -188,7 +220,7 @@ def _image(data: bytes | memoryview, form: Geometry, rows: int) -> Array:
             unpack = {1: _deflate, 2: _zstd}.get(form.lerc_codec)
             if unpack is None:
                 raise UnsupportedFormat(f"LERC within codec {form.lerc_codec}")
-            data = unpack(data, most)
+            data = unpack(data, np.empty(most, np.uint8), most).tobytes()
         found = _codecs.lerc_decode(data, out=np.empty(flat, dtype))
     if found.size != rows * form.tile_width * form.depth or found.shape[:2] != shape[:2]:
         raise Malformed(f"a segment holds an image of another size: {found.shape}, not {shape}")

@@ -5,8 +5,8 @@ from concurrent.futures import Future, wait
 import numpy as np
 
 from processors.base import Context
-from processors.errors import Malformed
-from processors.tiff.codecs import decode
+from processors.errors import Malformed, TooLarge
+from processors.tiff.codecs import decode, scratch
 from processors.tiff.geometry import Geometry
 from processors.tiff.peek import Peek
 from processors.tiff.plan import Batch, ReadPlan, Segment, batches
@@ -16,7 +16,16 @@ _SMALL_BYTES = 256 << 10
 
 
 def read(peek: Peek, read: ReadPlan, context: Context) -> np.ndarray:
-    """Return the pixels of a window: (rows, columns, samples)."""
+    """Return the pixels of a window: (rows, columns, samples). TooLarge when memory is short."""
+    try:
+        return _read(peek, read, context)
+    except MemoryError:
+        raise TooLarge(
+            "the window takes more memory than there is", asked=f"grid {read.grid}"
+        ) from None
+
+
+def _read(peek: Peek, read: ReadPlan, context: Context) -> np.ndarray:
     form = read.page.form
     out = np.empty(read.shape, np.dtype(form.dtype))
     straight = _is_straight(read)
@@ -72,6 +81,7 @@ def _place(
     numbers = iter(range(count))
 
     def drain(*, is_helper: bool) -> None:
+        room = scratch(form)
         for number in numbers:  # each number is taken by one thread only
             segment, (piece, at) = batch.segments[number], batch.places[number]
             if piece < 0:
@@ -79,7 +89,11 @@ def _place(
             else:
                 data = pieces[piece][at : at + segment.size]
                 direct = read.is_direct
-                found = _plain(data, segment, form) if direct else decode(data, form, segment.rows)
+                found = (
+                    _plain(data, segment, form)
+                    if direct
+                    else decode(data, form, segment.rows, room)
+                )
                 _copy(found, segment, read, out)
             if not is_helper:
                 context.check()

@@ -10,11 +10,12 @@ import pytest
 import tifffile
 
 from processors.base import Source
-from processors.errors import Cancelled, Malformed, OutOfRange
+from processors.errors import Cancelled, Malformed, OutOfRange, TooLarge
 from processors.testing import BytesSource, CountingSource, FileSource, PlainContext
 from processors.tiff.file import TiffFile
 from processors.tiff.threads import POOL
 from processors.values import Grid
+from tests.processors.tiff import hostile
 
 PAGES, HEIGHT, WIDTH = 2, 150, 170
 WINDOWS = [
@@ -132,6 +133,20 @@ def test_an_error_in_any_tile_ends_the_window(tmp_path: Path, helpers: int) -> N
         np.testing.assert_array_equal(intact.read(0, 0, Grid(0, 800, 0, 900)), pixels)
 
 
+def test_too_little_memory_is_a_refusal(
+    tmp_path: Path, helpers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((900, 900), np.uint16), tile=(64, 64), compression="zlib")
+
+    def short(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("processors.tiff.reader.decode", short)
+    with FileSource(path) as source, pytest.raises(TooLarge):
+        TiffFile.open(source, PlainContext()).read(0, 0, Grid(0, 900, 0, 900))
+
+
 def test_a_window_that_nobody_wants_any_more_ends(tmp_path: Path, helpers: int) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((2000, 2000), np.uint16), tile=(64, 64), compression="zlib")
@@ -142,3 +157,37 @@ def test_a_window_that_nobody_wants_any_more_ends(tmp_path: Path, helpers: int) 
         context.is_wanted = False
         with pytest.raises(Cancelled):
             file.read_plan(planned)
+
+
+@pytest.mark.parametrize("bits", [*range(1, 33), 33, 39, 40, 47, 48, 53, 56, 63, 64])
+@pytest.mark.parametrize("sign", [1, 2])
+@pytest.mark.parametrize("wide", [1, 7, 150])
+def test_samples_of_any_number_of_bits(
+    bits: int, sign: int, wide: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed here, bit by bit, the highest first; whole bytes in the order of the file."""
+    monkeypatch.setattr("processors.tiff.codecs._WIDE_SAMPLES", 64)
+    rng = random.Random(bits)
+    low = -(1 << bits - 1) if sign == 2 else 0
+    numbers = [[rng.randrange(1 << bits) + low for _ in range(wide)] for _ in range(9)]
+    data = b""
+    for row in numbers:
+        if bits % 8 == 0 and bits != 24:
+            data += b"".join((n % (1 << bits)).to_bytes(bits // 8, "little") for n in row)
+        else:
+            text = "".join(f"{n % (1 << bits):0{bits}b}" for n in row)
+            text += "0" * (-len(text) % 8)
+            data += int(text, 2).to_bytes(len(text) // 8, "big")
+    short, long = hostile.SHORT, hostile.LONG
+    tags = hostile.page(
+        t256=(long, [wide]),
+        t257=(long, [9]),
+        t258=(short, [bits]),
+        t278=(long, [9]),
+        t279=(long, [len(data)]),
+        t339=(short, [sign]),
+    )
+    file = TiffFile.open(BytesSource(hostile.file(tags, data)), PlainContext())
+    read = file.read(0, 0, Grid(0, wide, 0, 9))
+    assert read.dtype.kind == ("i" if sign == 2 else "u")
+    assert read.tolist() == numbers

@@ -54,12 +54,10 @@ class Catalogue:
         return name not in self._configured and name in self._ready
 
     def _unknown(self, name: str) -> UnknownName:
-        names = self.names()
-        near = difflib.get_close_matches(name, names, n=1)
+        near = difflib.get_close_matches(name, self.names(), n=1)
         return UnknownName(
             f"there is no template {name[:80]!r}",
             asked=name[:80],
-            limit=", ".join(names),
             example=f"{near[0]}/.help.txt" if near else ".help.txt",
         )
 

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 
 from tests.e2e.accounts import add_user, as_user, command
-from tests.e2e.wire import DAV, Answer, ask, expect, members, prop
+from tests.e2e.wire import DAV, Answer, ask, expect, lock_body, members, prop, set_property
 from tests.servers import headgate
 from tests.servers.daemon import Daemon
 from tests.servers.target import Target
@@ -147,7 +147,7 @@ def test_any_file_is_a_source_of_a_ready_template(target: Target) -> None:
     layers = window(ask(target, "GET", name.replace("/12/", "/2+5-7/")))
     assert np.array_equal(layers, stack()[[2, 5, 6], 0:400, 0:1200])
     assert ask(target, "GET", f"{name}.jpg").status == 501
-    text = ask(target, "GET", "dispel/checksum/~/archive/notes.txt/~").body
+    text = ask(target, "GET", "dispel/checksum/~/archive/notes.txt/~/sha256").body
     assert hashlib.sha256(b"one\ntwo\n" * 500).hexdigest() in text.decode()
 
 
@@ -202,7 +202,7 @@ def test_text_is_packed_on_the_way(target: Target) -> None:
         ("dispel/window/~/archive/312/~/0/full", 400),
         ("dispel/window/archive/312/20181129.tif/0/full", 400),
         ("dispel/turned/312/20181129/0/full", 400),
-        ("dispel/thumb/~/dispel/tiffstore/~.jpg", 400),
+        ("dispel/checksum/~/dispel/tiffstore/~/sha256", 400),
     ],
 )
 def test_a_wrong_request_is_told_what_is_right(target: Target, name: str, status: int) -> None:
@@ -239,6 +239,10 @@ def test_nothing_can_be_written(target: Target) -> None:
     assert ask(target, "PUT", "dispel/new", b"x").status == 403
     assert ask(target, "MKCOL", "dispel/tiffstore/400").status in (403, 405)
     assert ask(target, "MOVE", URL, Destination=f"{target.url}archive/x.tif").status == 403
+    assert set_property(target, URL, "{x:}colour", "red").status in (207, 403)
+    assert prop(target, URL, "{x:}colour") is None
+    locked = ask(target, "LOCK", URL, lock_body(), Content_Type="application/xml")
+    assert locked.status == 403
     copied = ask(target, "COPY", URL, Destination=f"{target.url}archive/copy.tif")
     assert copied.status == 201
     assert np.array_equal(window(ask(target, "GET", "archive/copy.tif")), stack()[12, :400, :1200])

@@ -191,7 +191,7 @@ class DerivedProvider(ComputedProvider):
     def _document(self, found: DerivedPath, name: str, who: str) -> tuple[bytes, int]:
         if found.document == ".help.txt":
             if found.template is None:
-                text = documents.help_of_mount(self._mount, self._catalogue)
+                text = documents.help_of_mount(self._mount)
             else:
                 text = documents.help_of(self._mount, found.template)
             return text, self._folders.began_ns
@@ -199,7 +199,7 @@ class DerivedProvider(ComputedProvider):
             return self._results.document(found, name, who)
         if found.template is not None:
             return self._results.info(found, who)
-        info = documents.info_of_mount(self._mount, self._catalogue, self._limits)
+        info = documents.info_of_mount(self._mount, self._limits)
         return documents.dumped(info), self._folders.began_ns
 
     @contextmanager

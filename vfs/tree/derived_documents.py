@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import msgspec
 
 from processors.base import Limits, Plan
-from processors.catalogue import Catalogue
 from processors.errors import ProcessingError
 from processors.kinds import Kind
 from processors.parser import PATH_MAX
@@ -38,11 +37,10 @@ def dumped(content: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(content, enc_hook=str), indent=2) + b"\n"
 
 
-def help_of_mount(mount: str, catalogue: Catalogue) -> bytes:
-    """Return the help of the mount itself."""
-    lines = [_HELP.format(mount=mount, example=f"{mount}/TEMPLATE/..."), "Templates:"]
-    lines += [f"  {mount}/{name}/.help.txt" for name in catalogue.names()]
-    return ("\n".join(lines) + "\n").encode()
+def help_of_mount(mount: str) -> bytes:
+    """Return the help of the mount itself. It names no template: not all are for everybody."""
+    text = _HELP.format(mount=mount, example=f"{mount}/TEMPLATE/VALUES")
+    return f"{text}\nList {mount} for the templates; each has a .help.txt of its own.\n".encode()
 
 
 def help_of(mount: str, template: Template) -> bytes:
@@ -67,13 +65,9 @@ def help_of(mount: str, template: Template) -> bytes:
     return "\n".join(lines).encode()
 
 
-def info_of_mount(mount: str, catalogue: Catalogue, limits: Limits) -> dict[str, object]:
+def info_of_mount(mount: str, limits: Limits) -> dict[str, object]:
     """Return what is worth knowing of the mount."""
-    return {
-        "mount": mount,
-        "templates": {name: f"{mount}/{name}/.info.json" for name in catalogue.names()},
-        "limits": _limits(limits),
-    }
+    return {"mount": mount, "limits": _limits(limits)}
 
 
 def info_of(template: Template, bound: Bound, limits: Limits) -> dict[str, object]:
@@ -153,13 +147,18 @@ def _line(template: Template, name: str, kind: Kind) -> str:
 
 
 def _conventions(template: Template) -> dict[str, str]:
+    told = {}
     order = "x0-x1-y0-y1" if template.grid_order == "xxyy" else "y0-y1-x0-x1"
-    return {
-        "grid": f"a grid is {order}, in pixels from 0, columns x and rows y, without the ends;"
-        " x=0-64,y=0-32 is the same in any order",
-        "layer": f"layers are counted from {template.layer_base}; a range ends before its second"
-        " number",
-    }
+    if any(field.kind.name == "grid" for field in template.fields.values()):
+        told["grid"] = (
+            f"a grid is {order}, in pixels from 0, columns x and rows y, without the ends;"
+            " x=0-64,y=0-32 is the same in any order"
+        )
+    if any(map(template.is_layer, template.fields)):
+        told["layer"] = (
+            f"layers are counted from {template.layer_base}; a range ends before its second number"
+        )
+    return told
 
 
 def _limits(limits: Limits) -> dict[str, object]:

@@ -74,6 +74,8 @@ class Levels:
         assert isinstance(part, Placeholder)
         if part.name in template.source.names:
             return self._from_store(template, bound, part, sees)
+        if part.kind.choices:
+            return [part.kind.parse(choice) for choice in part.kind.choices]
         source, rest = template.source_path(bound.values)
         if rest:
             return None

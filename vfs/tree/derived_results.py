@@ -202,7 +202,7 @@ class DerivedResults:
             except FileNotFoundError:
                 continue  # it was evicted at this moment
             return file, self._remarks(derivation, file, "wait" if waits else "miss")
-        raise NoResultSpace("it is evicted as soon as it is made", limit="cache.size")
+        raise NoResultSpace("it is evicted as soon as it is made", limit="processing.size_bytes")
 
     def _compute(
         self, derivation: Derivation, origin: Origin, who: str, *, fresh: bool = False

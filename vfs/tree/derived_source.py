@@ -89,24 +89,28 @@ class TreeFolder:
             raise SourceChanged from error
 
     def _walk(self, limit: int) -> Iterator[Member]:
-        waiting = [""]
+        has_links = self._steps.has_links(self._path)
+        # Each with the versions of the folders above it: a link may lead to one of them.
+        waiting: list[tuple[str, tuple[str, ...]]] = [("", ())]
         count = 0
         while waiting:
-            below = waiting.pop()
+            below, above = waiting.pop()
             for entry in self._steps.members(_beneath(self._path, below)):
                 path = f"{below}/{entry.name}" if below else entry.name
-                if entry.is_folder:
-                    if _beneath(self._path, path) != self._without:
-                        waiting.append(path)
-                    continue
                 count += 1
                 if count > limit:
                     raise TooLarge(
-                        "the folder holds too many files",
-                        asked=f"more than {limit} files",
-                        limit=f"{limit} files",
+                        "the folder holds too much",
+                        asked=f"more than {limit} files and folders",
+                        limit=f"{limit} files and folders",
                     )
-                yield Member(path, entry.size, entry.mtime_ns, entry.version)
+                if not entry.is_folder:
+                    yield Member(path, entry.size, entry.mtime_ns, entry.version)
+                elif _beneath(self._path, path) != self._without:
+                    if not has_links:
+                        waiting.append((path, ()))
+                    elif entry.version not in above:
+                        waiting.append((path, (*above, entry.version)))
 
 
 class Origin(NamedTuple):

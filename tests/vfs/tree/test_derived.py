@@ -169,7 +169,7 @@ def test_information_stands_in_every_folder_and_beside_every_result(site: Site) 
     assert "content" not in above
     beside = msgspec.json.decode(site.get(f"{WINDOW}.info.json"))
     assert beside["content"] == level["content"]
-    assert "tiffstore" in msgspec.json.decode(site.get("/dispel/.info.json"))["templates"]
+    assert msgspec.json.decode(site.get("/dispel/.info.json"))["limits"]["members"] == 50
     for folder in ("/dispel", "/dispel/tiffstore", "/dispel/window/~/archive"):
         assert b".cost.json" in site.get(f"{folder}/.help.txt")
 

@@ -167,3 +167,23 @@ def test_the_namespace_below_the_mount_is_no_source(site: Site) -> None:
     with pytest.raises(NotFound):
         site.tree.stat(ANONYMOUS, "/dispel/window/~/dispel")
     assert "dispel" not in site.names("/dispel/window/~")
+
+
+def test_a_choice_is_listed_and_a_last_one_once_it_was_made(make_site: MakeSite) -> None:
+    site = make_site(
+        own=TemplateText(
+            path="{subject:id}/{op:id}/{layer:int}/{grid:grid}",
+            source="/archive/{subject}.sheet",
+            run=("sheet.window",),
+        ),
+        last=TemplateText(
+            path="{subject:id}/{layer:int}/{op:id}",
+            source="/archive/{subject}.sheet",
+            run=("sheet.window",),
+        ),
+    )
+    site.put("/archive/a.sheet")
+    assert site.names("/dispel/own/a") == ["plain", "inverted"]
+    assert site.names("/dispel/last/a/1") == []
+    site.get("/dispel/last/a/1/inverted.bin")
+    assert site.names("/dispel/last/a/1") == ["inverted.bin"]

@@ -86,6 +86,10 @@ def test_listings_show_only_what_comes_from_sources_in_sight(guarded: Site) -> N
     assert guarded.names("/dispel", EVE) == ["count", "lines", "window"]
     assert guarded.names("/dispel/window/~", EVE) == ["other"]
     assert guarded.names("/dispel/window/~/archive", BEN) == ["313", "314"]
+    for document in (".help.txt", ".info.json"):
+        assert b"tiffstore" not in guarded.get(f"/dispel/{document}", EVE)
+    assert _example(guarded.tree, EVE, "/dispel/tiffstor") == "/dispel/.help.txt"
+    assert _example(guarded.tree, ANN, "/dispel/tiffstor") == "/dispel/tiffstore/.help.txt"
     with pytest.raises(NotFound):
         guarded.names("/dispel/tiffstore", EVE)
     with pytest.raises(NotFound):

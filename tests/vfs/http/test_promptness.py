@@ -33,7 +33,7 @@ from vfs.tree.mounts import Mount, MountTable
 from vfs.tree.tree import Tree
 
 BIG = 1 << 30
-PATIENCE_SECONDS = 0.5
+PATIENCE_SECONDS = 1.5
 """What a request beside a stalled one may take at most: far less than any stall here lasts."""
 
 
@@ -225,6 +225,21 @@ def test_a_credential_that_is_not_known_yet_is_verified_in_the_pool(site: Site) 
     site.known = False
     assert site.ask("GET", "/local/small").status == 200
     assert site.places() == {"pool"}
+
+
+def test_a_connection_that_was_in_the_pool_comes_back_to_the_loop(site: Site) -> None:
+    """Also when the next request was sent before the answer to the one before was read."""
+    wire = site.served.dial()
+    wire.send(request("COPY", "/local/small", "Destination: /local/copied"))
+    for _ in range(20):
+        time.sleep(0.002)
+        wire.send(request("GET", "/local/small"))
+    replies = [wire.reply() for _ in range(21)]
+    assert [reply.status for reply in replies] == [201, *[200] * 20]
+    site.local.threads.clear()
+    wire.send(request("GET", "/local/small"))
+    assert wire.reply().status == 200
+    assert site.places() == {"loop"}
 
 
 def test_a_request_that_goes_over_to_the_pool_is_counted_once(site: Site) -> None:

@@ -1,8 +1,7 @@
 """Promptness: which requests are answered in the thread that serves all connections."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from resource import RUSAGE_THREAD, getrusage
 
 from vfs.http.request import Request
@@ -42,21 +41,20 @@ class Promptness:
         until = self._slow.get((request.method, mount))
         return until is None or time.monotonic() >= until
 
-    @contextmanager
-    def measured(self, request: Request) -> Iterator[None]:
-        """Learn from the block, which answers in the loop, whether requests of its kind wait.
+    def begin(self) -> tuple[float, int]:
+        """Return what `end` compares with, before a request is answered in the loop."""
+        return time.perf_counter(), getrusage(RUSAGE_THREAD).ru_nvcsw
+
+    def end(self, request: Request, begun: tuple[float, int]) -> None:
+        """Learn whether requests of this kind wait.
 
         On a machine that is short of processors everything takes long. What counts is that the
         thread itself gave the processor away: it waited for a disk or a lock.
         """
-        began = time.perf_counter()
-        waits = getrusage(RUSAGE_THREAD).ru_nvcsw
-        try:
-            yield
-        finally:
-            is_slow = time.perf_counter() - began > SLOW_SECONDS
-            if is_slow and getrusage(RUSAGE_THREAD).ru_nvcsw > waits:
-                self._rest(request)
+        began, waits = begun
+        is_slow = time.perf_counter() - began > SLOW_SECONDS
+        if is_slow and getrusage(RUSAGE_THREAD).ru_nvcsw > waits:
+            self._rest(request)
 
     def _rest(self, request: Request) -> None:
         if len(self._slow) >= KINDS_MAX:

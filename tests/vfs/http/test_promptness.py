@@ -65,6 +65,14 @@ def test_what_may_take_its_time_goes_to_the_pool(
     assert site.places() <= {"pool"}
 
 
+def test_a_folder_that_holds_something_is_emptied_in_the_pool(site: Site) -> None:
+    (site.root / "d" / "sub").mkdir()
+    (site.root / "d" / "sub" / "f").write_bytes(b"")
+    assert site.ask("DELETE", "/local/d").status == 204
+    assert site.places() == {"loop", "pool"}
+    assert not (site.root / "d").exists()
+
+
 def test_what_is_locked_or_has_properties_goes_to_the_pool(site: Site) -> None:
     """Forgetting them may have to wait for another writer of the state."""
     site.store.set_properties("/local/small", {("n", "a"): "<a/>"})

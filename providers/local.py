@@ -383,6 +383,7 @@ class LocalProvider(Provider):
 
     def _sweep_folder(self, path: str) -> None:
         """Remove what dead writers left in a folder that shall go; NotEmpty if more is left."""
+        waiting.begin()
         descriptor = self._beneath.folder(path, os.O_RDONLY)
         try:
             if not temporary.sweep_folder(descriptor, -math.inf):

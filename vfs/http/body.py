@@ -20,6 +20,12 @@ BLOCK_BYTES = 128 * 1024
 SPLICE_FROM_BYTES = 256 * 1024
 """Smaller bodies are not worth a pipe."""
 
+SPLICED_BYTES = 16 * 1024
+"""Of smaller chunks several are read at once instead."""
+
+PEEKED_BYTES = 4096
+"""What is read to find the next chunk."""
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -82,17 +88,30 @@ class Body:
     def splice(self, descriptor: int, path: str) -> None:
         """Write as much as can be moved into a file without seeing it; `blocks` has the rest.
 
-        That is all of a large body of known length without TLS. `path` is for errors.
+        Without TLS that is all of a large body, or nearly all of one in large chunks. `path` is for
+        errors.
         """
         source = self._source
-        if not isinstance(source, _Counted) or source.left < SPLICE_FROM_BYTES or self._line.secure:
+        if (source.size is not None and source.size < SPLICE_FROM_BYTES) or self._line.secure:
             return
         self._begin()
         with contextlib.closing(Splice(self._line, descriptor, path)) as splice:
-            if self._line.ahead:
-                splice.write(self._take(self._line.ahead))
-            while source.left and splice.is_able:
-                self._count(source.moved(splice))
+            buffer = memoryview(bytearray(PEEKED_BYTES))
+            while splice.is_able and not self._is_over():
+                if self._line.ahead or not source.movable:
+                    filled = source.fill(buffer, self._count)
+                    splice.write(bytes(buffer[:filled]))
+                    if not self._line.ahead and source.movable < SPLICED_BYTES:
+                        return
+                while source.movable and not self._line.ahead and splice.is_able:
+                    moved = splice.move(source.movable, self._wait)
+                    if not moved:
+                        raise cut(f"{source.movable} bytes of it are missing")
+                    source.moved(moved)
+                    self._count(moved)
+
+    def _wait(self) -> None:
+        self._line.wait(select.POLLIN)
 
     def readline(self, size: int = -1) -> bytes:
         """Return one line; here for what expects a whole file object, one byte at a time."""
@@ -175,13 +194,13 @@ class _Counted:
             count(size)
         return filled
 
-    def moved(self, splice: Splice) -> int:
-        """Let some of the body be moved; return how much."""
-        size = splice.move(self.left, lambda: self._line.wait(select.POLLIN))
-        if not size:
-            raise cut(f"{self.left} bytes of it are missing")
+    @property
+    def movable(self) -> int:
+        return self.left
+
+    def moved(self, size: int) -> None:
+        """Note that some was taken by another way."""
         self.left -= size
-        return size
 
     def take(self, size: int) -> bytes:
         data = self._line.receive(min(size, self.left))
@@ -219,6 +238,13 @@ class _Content:
         buffer[: len(data)] = data
         count(len(data))
         return len(data)
+
+    @property
+    def movable(self) -> int:
+        return 0
+
+    def moved(self, size: int) -> None:
+        raise NotImplementedError  # nothing of it is in the socket
 
     def take(self, size: int) -> bytes:
         data, self._left = self._left[:size], self._left[size:]

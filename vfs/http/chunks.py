@@ -73,6 +73,17 @@ class Chunks:
         """Take the start of a message: after the end it is a next request, which is lost."""
         self.overran = self._complete
 
+    @property
+    def movable(self) -> int:
+        """How much of the present chunk is next in the socket."""
+        return 0 if self._is_odd or self._rest else self._left
+
+    def moved(self, size: int) -> None:
+        """Note that some of the chunk was taken by another way."""
+        self._left -= size
+        self._fed += size
+        self._given += size
+
     def fill(self, buffer: memoryview, count: Callable[[int], None]) -> int:
         """Fill the buffer with content, which is counted; leave some room only at the end."""
         if self._is_odd or self._ready:

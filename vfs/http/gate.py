@@ -192,11 +192,11 @@ class Gate:
         """Let the handler answer in the loop, if it may, and note whether it took too long."""
         if is_page or self._prompt is None or not self._prompt.allows(request):
             raise waiting.WouldWait
-        began = time.perf_counter()
+        begun = self._prompt.begin()
         try:
             return _primed(handler(request))
         finally:
-            self._prompt.took(request, time.perf_counter() - began)
+            self._prompt.end(request, begun)
 
     def _page(self, target: str) -> tuple[Handler | None, str]:
         """Return the page that the target names, and what stands beneath its name."""

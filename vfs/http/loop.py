@@ -83,7 +83,9 @@ class Loop:
 
     def put(self, connection: Connection) -> None:
         """Take back a connection whose request was answered."""
-        if connection.gather():
+        # What the system will tell of is the loop's to answer: else a fast client, whose next
+        # request is there already, would never leave the pool again.
+        if connection.has_more and connection.gather():
             self._server.process_conn(connection)
         else:
             self._arm(connection)

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping
+from resource import RUSAGE_THREAD, getrusage
 
 from vfs.http.request import Request
 
 SLOW_SECONDS = 0.03
 """Longer than this no request may hold up all others."""
 
-REST_SECONDS = 60.0
-"""For so long those of the same kind go to the pool, after one that took longer."""
+REST_SECONDS = 20.0
+"""For so long those of the same kind go to the pool, after one that waited longer."""
 
 KINDS_MAX = 1024
 
@@ -40,10 +41,23 @@ class Promptness:
         until = self._slow.get((request.method, mount))
         return until is None or time.monotonic() >= until
 
-    def took(self, request: Request, seconds: float) -> None:
-        """Learn how long the loop was held up."""
-        if seconds > SLOW_SECONDS:
-            if len(self._slow) >= KINDS_MAX:
-                self._slow.clear()
-            mount = self._rules[request.method](request)
-            self._slow[request.method, mount] = time.monotonic() + REST_SECONDS
+    def begin(self) -> tuple[float, int]:
+        """Return what `end` compares with, before a request is answered in the loop."""
+        return time.perf_counter(), getrusage(RUSAGE_THREAD).ru_nvcsw
+
+    def end(self, request: Request, begun: tuple[float, int]) -> None:
+        """Learn whether requests of this kind wait.
+
+        On a machine that is short of processors everything takes long. What counts is that the
+        thread itself gave the processor away: it waited for a disk or a lock.
+        """
+        began, waits = begun
+        is_slow = time.perf_counter() - began > SLOW_SECONDS
+        if is_slow and getrusage(RUSAGE_THREAD).ru_nvcsw > waits:
+            self._rest(request)
+
+    def _rest(self, request: Request) -> None:
+        if len(self._slow) >= KINDS_MAX:
+            self._slow.clear()
+        mount = self._rules[request.method](request)
+        self._slow[request.method, mount] = time.monotonic() + REST_SECONDS

@@ -10,6 +10,7 @@ from typing import ParamSpec
 
 import msgspec
 
+from providers import waiting
 from providers.base import Entry
 from providers.errors import AlreadyExists, NotEmpty, NotFound, StorageError, Unsupported
 from vfs.tree import paths
@@ -156,15 +157,17 @@ def _go_in(
 ) -> bool:
     """Push a folder to be emptied; return True when it has to be kept as it is.
 
-    A link to a folder is removed instead: what it leads to is not what was asked to go.
+    A link to a folder is removed instead: what it leads to is not what was asked to go. So is one
+    that may be empty, in a thread that has no time to look.
     """
     try:
         if guard:
             guard(path)
-        if steps.has_links(path):
+        if steps.has_links(path) or waiting.is_refused():
             with contextlib.suppress(NotEmpty):
                 steps.remove_folder(path)
                 return False
+            waiting.begin()
         stack.append(_Frame(path, steps.members(path)))
     except NotFound:
         return False

@@ -309,10 +309,7 @@ class Tree:
             entry = steps.stat(path)
             if expect is not None and entry.version != expect:
                 raise Changed(path)
-            if waiting.is_refused() and (
-                entry.size > REMOVED_AT_ONCE_BYTES
-                or (entry.is_folder and next(steps.members(path), None) is not None)
-            ):
+            if entry.size > REMOVED_AT_ONCE_BYTES:
                 waiting.begin()
             if entry.is_folder:
                 failures = subtree.remove(steps, path, guard=guard)

@@ -1,5 +1,6 @@
 """A large body goes from its socket into the file, whole and in order, or not at all."""
 
+import itertools
 import os
 import socket
 import threading
@@ -48,6 +49,53 @@ def send(pair: Both) -> Iterator[Callable[[bytes], None]]:
     pair.close()
     for thread in threads:
         thread.join()
+
+
+@pytest.mark.parametrize("sizes", [[1], [100_000], [1, 300_000, 5], [17_000], [4096, 70_000]])
+@pytest.mark.parametrize("ahead", [0, 5, 20_000])
+def test_chunks_arrive_whole(
+    pair: Both,
+    make_head: MakeHead,
+    file: int,
+    sizes: list[int],
+    ahead: int,
+) -> None:
+    data = DATA[: 400_000 if sizes != [1] else 3000]
+    sent = bytearray()
+    left = data
+    for size in itertools.cycle(sizes):
+        if not left:
+            break
+        part, left = left[:size], left[size:]
+        sent += b"%x\r\n%b\r\n" % (len(part), part)
+    sent += b"0\r\n\r\n"
+    pair.line._buffer += sent[:ahead]
+    thread = threading.Thread(target=pair.client.sendall, args=(bytes(sent[ahead:]),))
+    thread.start()
+    body = Body(pair.line, make_head(chunked=True))  # type: ignore[arg-type] # it is a head
+    body.splice(file, "/f")
+    for block in body.blocks():
+        os.write(file, block)
+    thread.join()
+    assert os.pread(file, len(data) + 1, 0) == data
+    assert body.received == len(data)
+    assert body.settle()
+
+
+@pytest.mark.parametrize("sent", [b"186a0\r\nabc", b"186a0\r\n", b"5\r\nhello\r\n"])
+def test_cut_chunks_never_look_whole(
+    pair: Both, make_head: MakeHead, file: int, sent: bytes
+) -> None:
+    pair.client.sendall(sent)
+    pair.client.shutdown(socket.SHUT_WR)
+    body = Body(pair.line, make_head(chunked=True))  # type: ignore[arg-type] # it is a head
+
+    def save() -> None:
+        body.splice(file, "/f")
+        list(body.blocks())
+
+    with pytest.raises(BadRequest, match="the body was cut"):
+        save()
 
 
 def body_of(pair: Both, make_head: MakeHead, length: int) -> Body:

@@ -12,7 +12,6 @@ from providers.base import Capabilities, Entry, Reader, Usage, Writer
 from providers.errors import (
     AlreadyExists,
     Changed,
-    IsADirectory,
     NotADirectory,
     NotFound,
     StorageError,
@@ -22,7 +21,7 @@ from providers.errors import (
 from vfs.auth.caller import Caller
 from vfs.auth.right import Right
 from vfs.auth.rights import Rights
-from vfs.tree import paths, subtree
+from vfs.tree import creation, paths, subtree
 from vfs.tree.computed_place import ComputedPlace
 from vfs.tree.events import Event, Events, Happening
 from vfs.tree.handles import TreeWriter
@@ -226,44 +225,19 @@ class Tree:
         them is held to it at commit too.
         """
         path = paths.parse(path)
-        rights = self._rights
-        rights.check(caller, path, Right.CREATE, Right.MODIFY)
-        replica, below = self._steps.changeable(path)
-        try:
-            entry = self._steps.existing(path)
-        except (Unavailable, TimedOut):
-            if not self._steps.accepts_unseen(path):
-                raise
-            # Whichever is there: who may both create and modify may do this.
-            rights.check(caller, path, Right.CREATE)
-            rights.check(caller, path, Right.MODIFY)
-            entry = None
-        else:
-            if entry is None and expect is not None:
-                rights.check(caller, path, Right.CREATE)
-                raise NotFound(path)
-        if entry is None:
-            rights.check(caller, path, Right.CREATE)
-            paths.check_new(path)
-        else:
-            if entry.is_folder:
-                raise IsADirectory(path)
-            rights.check(caller, path, Right.MODIFY)
-            if not overwrite:
-                raise AlreadyExists(path)
-        if not rights.allows(caller, path, Right.MODIFY):
-            overwrite = False
-        elif entry is not None and expect is None and not rights.allows(caller, path, Right.CREATE):
-            expect = entry.version
+        admitted = creation.admit(
+            self._steps, self._rights, caller, path, overwrite=overwrite, expect=expect
+        )
+        replica = admitted.replica
         writer = replica.hand_out(
             path,
             replica.provider.create,
-            below,
-            overwrite=overwrite,
-            expect=expect,
+            admitted.below,
+            overwrite=admitted.overwrite,
+            expect=admitted.expect,
             size_hint=size_hint,
         )
-        return self._writer(caller, writer, replica, path, created=entry is None)
+        return self._writer(caller, writer, replica, path, created=admitted.is_new)
 
     def modify(self, caller: Caller, path: str, *, expect: str | None = None) -> TreeWriter:
         """Return a writer that starts with the present content; see Provider.modify."""

@@ -1,0 +1,66 @@
+"""Creation: whether, and on which conditions, a new content may be put at a path."""
+
+from typing import NamedTuple
+
+from providers.errors import AlreadyExists, IsADirectory, NotFound, TimedOut, Unavailable
+from vfs.auth.caller import Caller
+from vfs.auth.right import Right
+from vfs.auth.rights import Rights
+from vfs.tree import paths
+from vfs.tree.mounts import Replica
+from vfs.tree.steps import Steps
+
+
+class Creation(NamedTuple):
+    """Where the content goes, and what the store must still find there at commit."""
+
+    replica: Replica
+    below: str
+    overwrite: bool
+    expect: str | None
+    is_new: bool
+
+
+def admit(
+    steps: Steps,
+    rights: Rights,
+    caller: Caller,
+    path: str,
+    *,
+    overwrite: bool,
+    expect: str | None,
+) -> Creation:
+    """Check rights and conditions of a parsed path before a byte is taken.
+
+    A new file needs the right `create`, one that is there `modify`. Whoever has only one of them is
+    held to it at commit too.
+    """
+    rights.check(caller, path, Right.CREATE, Right.MODIFY)
+    replica, below = steps.changeable(path)
+    try:
+        entry = steps.existing(path)
+    except (Unavailable, TimedOut):
+        if not steps.accepts_unseen(path):
+            raise
+        # Whichever is there: who may both create and modify may do this.
+        rights.check(caller, path, Right.CREATE)
+        rights.check(caller, path, Right.MODIFY)
+        entry = None
+    else:
+        if entry is None and expect is not None:
+            rights.check(caller, path, Right.CREATE)
+            raise NotFound(path)
+    if entry is None:
+        rights.check(caller, path, Right.CREATE)
+        paths.check_new(path)
+    else:
+        if entry.is_folder:
+            raise IsADirectory(path)
+        rights.check(caller, path, Right.MODIFY)
+        if not overwrite:
+            raise AlreadyExists(path)
+    if not rights.allows(caller, path, Right.MODIFY):
+        overwrite = False
+    elif entry is not None and expect is None and not rights.allows(caller, path, Right.CREATE):
+        expect = entry.version
+    return Creation(replica, below, overwrite, expect, entry is None)

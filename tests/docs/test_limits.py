@@ -22,6 +22,9 @@ EXEMPT = {
     "vfs.dav.sweeper.INTERVAL_SECONDS",
     "vfs.http.connection.LINGER_SECONDS",
     "vfs.http.loop.EXPIRE_SECONDS",
+    "vfs.http.promptness.KINDS_MAX",
+    "vfs.http.promptness.REST_SECONDS",
+    "vfs.http.promptness.SLOW_SECONDS",
     "vfs.state.connections.WAIT_SECONDS",
     "vfs.state.limits.CONFLICTS_MAX",
 }

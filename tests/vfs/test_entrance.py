@@ -98,7 +98,7 @@ def test_a_credential_seen_before_costs_next_to_nothing(
 def test_a_token_not_seen_before_costs_little(entrance: Entrance, signers: Signers) -> None:
     """One of each kind of key, each token a new one, takes less than 150 us.
 
-    On a machine that is slow, or shared, at most four fifths more than the library that verifies it.
+    On a slow machine it takes at most four fifths more than the library that verifies it.
     """
     steps = {name: fresh_tokens(entrance, signers, name) for name in signers.ALGORITHMS}
     bare = {f"{name} bare": verifications(signers, name) for name in signers.ALGORITHMS}

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Literal, NamedTuple
 from xml.sax.saxutils import quoteattr
 
-import imagecodecs
 import numpy as np
 
 from processors.base import MIB, Context, Limits, Output, Params, Plan, Processor, Sink, Source
@@ -13,6 +12,7 @@ from processors.halving import Halving
 from processors.npy import npy_head
 from processors.opening import open_picture
 from processors.picture import Look, Picture, Pixels, afford
+from processors.png import png
 from processors.preview import facts
 from processors.tiff.ifd import raw_values
 from processors.tiff.ifd import values as tag_values
@@ -38,7 +38,6 @@ _OME_TYPES = {
 # Where on earth it lies, its fill value, and what GDAL adds.
 _GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 _GEO_BYTES = 1 * MIB
-_PNG_LEVEL = 6
 _PNG_SAMPLES = 4
 _NODATA, _ASCII, _OPACITY = 42113, 2, 2
 
@@ -76,6 +75,7 @@ class Convert(Processor):
     """
 
     name = "convert"
+    version = 2
     pattern = "{source:path}/{layers:layers}"
     params: ClassVar[type[Params]] = ConvertParams
     formats = ("tif", "ome.tif", "npy", "png")
@@ -321,7 +321,8 @@ def _write_png(work: _Work, params: ConvertParams, sink: Sink, context: Context)
     pixels = np.concatenate([rows for _, rows in _rows(work, params.tile, context)])
     pixels = pixels[:, :, 0] if work.look.samples == 1 else pixels
     with context.phase("encode"):
-        sink.write(imagecodecs.png_encode(pixels, level=_PNG_LEVEL))
+        for piece in png(pixels):
+            sink.write(piece)
 
 
 def _ome_pages(work: _Work) -> list[Page]:

@@ -5,6 +5,7 @@ import hashlib
 import msgspec
 
 from processors.base import Params
+from processors.encoders import encoders
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -35,6 +36,7 @@ class Derivation(msgspec.Struct, frozen=True):
         """A digest of all that decides about the result's bytes; its name in the cache."""
         parts = [self.template_digest, self.canonical, self.source, self.source_version]
         parts += [f"{step.processor}/{step.version}" for step in self.steps]
+        parts.append(encoders())
         return hashlib.blake2b(
             "\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=32
         ).hexdigest()

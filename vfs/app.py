@@ -64,12 +64,13 @@ class App:
 
     `config` and `_stores` are replaced by `reload`, which one thread at a time may call, and which
     makes `_cache` and `_processing` when something first wants them; all else is fixed. Without a
-    file behind it the state lies in `folder`, if that is given. Raises ConfigError when a part
-    cannot be made as configured.
+    file behind it the state lies in `folder`, if that is given. So many `processes` serve, this one
+    counted. Raises ConfigError when a part cannot be made as configured.
     """
 
-    def __init__(self, config: Config, *, folder: Path | None = None) -> None:
+    def __init__(self, config: Config, *, folder: Path | None = None, processes: int = 1) -> None:
         self.config = config
+        self._processes = processes
         self._stores: dict[tuple[str, int], _Store] = {}
         self._cache: StoreCache | None = None
         self._processing: Processing | None = None
@@ -292,7 +293,7 @@ class App:
             table = MountTable(mounts)
             if config.processing is not None:
                 if self._processing is None:
-                    self._processing = Processing(config, self.state)
+                    self._processing = Processing(config, self.state, processes=self._processes)
                 table = MountTable([*mounts, self._processing.mount(config, table)])
         except BaseException:
             for key, made in stores.items():

@@ -30,10 +30,11 @@ _DAY_SECONDS = 86_400
 class Processing:
     """The maker of a gateway with its workers and its results. All attributes are fixed.
 
-    No worker is started before `warm`, or the first file that is made.
+    `processes` serve, each with a part of the workers. No worker is started before `warm`, or the
+    first file that is made.
     """
 
-    def __init__(self, config: Config, state: StateStore) -> None:
+    def __init__(self, config: Config, state: StateStore, *, processes: int = 1) -> None:
         settings = config.processing
         assert settings is not None
         self.settings = settings
@@ -53,10 +54,10 @@ class Processing:
             most=settings.provenance_max,
             older_than_seconds=None if days is None else days * _DAY_SECONDS,
         )
-        self._pool = Pool(_pool(settings, config))
+        self.pool = Pool(_pool(settings, config, processes))
         self.maker = Maker(
             self._results,
-            self._pool,
+            self.pool,
             limits=settings.limits,
             record=self._provenance.record,
             recall=self._provenance.find,
@@ -81,7 +82,7 @@ class Processing:
 
     def _warm(self) -> None:
         try:
-            self._pool.warm()
+            self.pool.warm()
         except Exception as error:  # noqa: BLE001 - it is tried again at the first file
             _log.warning("no worker could be started for derived files: %s", repr(error))
 
@@ -94,12 +95,13 @@ class Processing:
             stack.callback(self.maker.close)
 
 
-def _pool(settings: ProcessingConfig, config: Config) -> PoolSettings:
+def _pool(settings: ProcessingConfig, config: Config, processes: int) -> PoolSettings:
     run = {step.name for template in config.templates.values() for step in template.chain}
     return PoolSettings(
         find=FIND,
         preload=tuple(sorted(run)),
-        workers=settings.workers,
+        # Each process that serves has a pool of its own.
+        workers=max(1, settings.worker_count // processes),
         queue=settings.queue,
         per_user=settings.per_user,
         memo=config.server.cache_dir,

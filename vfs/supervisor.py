@@ -139,7 +139,16 @@ class Supervisor:
     def _start(self, place: Place, *, tells: bool = False, walks: bool = False) -> None:
         place.start_at = None
         ours, theirs = Pipe()
-        birth = Birth(self._config, place.listener, theirs, os.getpid(), self._folder, tells, walks)
+        birth = Birth(
+            self._config,
+            place.listener,
+            theirs,
+            os.getpid(),
+            self._folder,
+            tells,
+            walks,
+            self._count,
+        )
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # or both would print it
         # What is sent to the child before it has handlers of its own must not wake this process.

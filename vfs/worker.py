@@ -56,7 +56,7 @@ class Reloaded(msgspec.Struct, frozen=True):
 
 
 class Birth(msgspec.Struct, frozen=True):
-    """What a worker is born with. `tells` and `walks` are as in `App.bind`."""
+    """What a worker is born with. `tells` and `walks` are as in `App.bind`, the rest as in App."""
 
     config: Config
     listener: socket
@@ -65,6 +65,7 @@ class Birth(msgspec.Struct, frozen=True):
     folder: Path | None
     tells: bool
     walks: bool
+    processes: int
 
 
 def work(birth: Birth, leave: Callable[[], None]) -> NoReturn:
@@ -100,7 +101,7 @@ def _serve(birth: Birth, inbox: Inbox) -> int:
     )
     listening.start()
     try:
-        with closing(App(birth.config, folder=birth.folder)) as app:
+        with closing(App(birth.config, folder=birth.folder, processes=birth.processes)) as app:
             app.bind(birth.listener, tells=birth.tells, walks=birth.walks)
             serve(
                 app,

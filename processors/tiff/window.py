@@ -9,6 +9,7 @@ import numpy as np
 
 from processors.base import Context, Output, Params, Plan, Processor, Sink, Source
 from processors.errors import BadValue, OutOfRange, TooLarge, UnsupportedFormat
+from processors.png import png
 from processors.tiff.copying import Copy
 from processors.tiff.file import TiffFile
 from processors.tiff.geometry import Geometry
@@ -79,7 +80,7 @@ class Window(Processor):
     """
 
     name: ClassVar[str] = "tiff.window"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     params: ClassVar[type[Params]] = WindowParams
     formats: ClassVar[tuple[str, ...]] = ("tif", "npy", "raw", "png", "jpg")
     pattern: ClassVar[str] = "{source:path}/{layer:layers}/{grid:grid}"
@@ -134,7 +135,8 @@ class Window(Processor):
         else:
             pixels = _shown(np.concatenate([rows for _, rows in bands]), parts[0].form)
             with context.phase("encode"):
-                sink.write(_ENCODERS[params.format](pixels))
+                for piece in _ENCODERS[params.format](pixels):
+                    sink.write(piece)
 
     def info(self, source: Source, context: Context) -> Mapping[str, object]:
         """Return sizes, layers, levels and the axes."""
@@ -296,12 +298,8 @@ def _shown(pixels: np.ndarray, form: Geometry) -> np.ndarray:
     return highest - pixels if form.photometric == _WHITE_IS_ZERO else pixels
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1))
+def _jpg(pixels: np.ndarray) -> Iterator[bytes]:
+    yield bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=90))
 
 
-def _jpg(pixels: np.ndarray) -> bytes:
-    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=90))
-
-
-_ENCODERS: dict[str, Callable[[np.ndarray], bytes]] = {"png": _png, "jpg": _jpg}
+_ENCODERS: dict[str, Callable[[np.ndarray], Iterator[bytes]]] = {"png": png, "jpg": _jpg}

@@ -9,8 +9,6 @@ import numpy as np
 KEPT_BYTES = 64 << 20
 """What one process keeps at most."""
 
-# A view that would hold more than this times itself, of what it was cut from, is copied.
-_MOST_WASTE = 1.25
 # A segment that would push most others out is not kept.
 _MOST_PART = 8
 
@@ -49,25 +47,17 @@ class Kept:
             return found
 
     def put(self, key: Key, pixels: np.ndarray) -> None:
-        """Keep a segment, unless it is large."""
+        """Keep a copy of a segment, unless it is large: it may lie in room that is used again."""
         if pixels.nbytes > self._most // _MOST_PART:
             return
-        if _held_bytes(pixels) > _MOST_WASTE * pixels.nbytes:
-            pixels = pixels.copy()
+        pixels = pixels.copy()
+        pixels.flags.writeable = False
         with self._lock:
             if key not in self._segments:
                 self._segments[key] = pixels
                 self._size += pixels.nbytes
             while self._size > self._most:
                 self._size -= self._segments.popitem(last=False)[1].nbytes
-
-
-def _held_bytes(pixels: np.ndarray) -> int:
-    """Return how much memory an array keeps from being freed."""
-    base: object = pixels
-    while isinstance(base, np.ndarray) and base.base is not None:
-        base = base.base
-    return base.nbytes if isinstance(base, np.ndarray | memoryview) else len(memoryview(base))  # type: ignore[arg-type]
 
 
 KEPT = Kept()

@@ -96,7 +96,8 @@ class Results:
         self.tag = boot_tag(boot)
         self.budget = Budget(folder, limits, lambda _: False, store=RESULTS)
         self._folder = folder
-        self._top = str(folder / RESULTS)
+        # So few folders that they are soon there: to make one takes as long as to make a file.
+        self._top = str(folder / RESULTS / "all")
         self._index = ResultIndex(folder / f"{RESULTS}.sqlite")
         self._claims = _create(folder / f"{RESULTS}.claims", exclusive=False)
         self.flights = Flights(self._claims, patience_seconds=float("inf"))
@@ -129,7 +130,7 @@ class Results:
         except OSError as error:
             raise self.full(error) from error
         # Noted before there is a file: so none is ever missed by `purge_under`.
-        self._index.add([(key, group, place)])
+        self._index.add(key, group, place)
         return draft
 
     def scratch(self) -> int:
@@ -174,7 +175,7 @@ class Results:
 
     def _name(self, key: str) -> str:
         # Put together without Path, which would be a third of the cost of a hit.
-        return f"{self._top}/{key[:2]}/{key[2:4]}/{key}"
+        return f"{self._top}/{key[:2]}/{key}"
 
     def close(self) -> None:
         """Stop what runs in the background."""
@@ -197,12 +198,13 @@ class Results:
 
     def _prune(self) -> None:
         self._sweeps += 1
-        if self._sweeps % _PRUNE_SWEEPS:
-            return
         try:
-            self._index.prune(lambda key: self.place(key).exists())
-        except sqlite3.Error as error:
-            _LOG.warning("the index of results cannot be pruned: %s", error)
+            if self._sweeps % _PRUNE_SWEEPS:
+                self._index.gather()
+            else:
+                self._index.prune(lambda key: self.place(key).exists())
+        except (sqlite3.Error, OSError) as error:
+            _LOG.warning("the index of results cannot be kept: %s", error)
 
 
 def _create(file: Path, *, exclusive: bool = True) -> int:

@@ -1,6 +1,7 @@
 """Derivation: one derived file, named exactly, before anything is computed."""
 
 import hashlib
+from functools import cached_property
 
 import msgspec
 
@@ -16,7 +17,7 @@ class Step(msgspec.Struct, frozen=True):
     params: Params
 
 
-class Derivation(msgspec.Struct, frozen=True):
+class Derivation(msgspec.Struct, frozen=True, dict=True):
     """What is made from what: all that decides about the bytes of a result.
 
     `canonical` is the canonical path below the processing mount, `template_digest` stands for the
@@ -31,7 +32,7 @@ class Derivation(msgspec.Struct, frozen=True):
     source_version: str
     steps: tuple[Step, ...]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A digest of all that decides about the result's bytes; its name in the cache."""
         parts = [self.template_digest, self.canonical, self.source, self.source_version]

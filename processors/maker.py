@@ -180,16 +180,19 @@ class Maker:
 
         with self._interest.of(key, is_wanted, progress):
             while True:
-                found = usable()
-                if found is not None:
-                    return found
-                error, is_own = self._fly(order, is_wanted, usable)
+                # Looked for only once it is claimed: who asks has looked before.
+                made, error, is_own = self._fly(order, is_wanted, usable)
+                if made is not None:
+                    return made
                 if isinstance(error, Cancelled) and is_wanted():
                     continue  # the others left at the moment when this one came
                 if isinstance(error, OverTime) and in_background and not is_own:
                     continue  # it was another's time that was over
                 if error is not None:
                     raise error
+                found = usable()
+                if found is not None:
+                    return found
 
     def open(self, result: Result) -> ResultFile:
         """Open a file; FileNotFoundError when it was evicted meanwhile and must be made again."""
@@ -228,10 +231,14 @@ class Maker:
         order: Order,
         is_wanted: Callable[[], bool],
         usable: Callable[[], Result | None],
-    ) -> tuple[Exception | None, bool]:
-        """Compute, or wait for who does; return what prevented it, and whether it was computed."""
+    ) -> tuple[Result | None, Exception | None, bool]:
+        """Compute, or wait for who does.
+
+        Return what was made, what prevented it, and whether it was this one's to make.
+        """
         key = order.derivation.key
         block = int(key[:15], 16)
+        made: Result | None = None
 
         def look() -> None:
             if not is_wanted():
@@ -240,25 +247,27 @@ class Maker:
         def is_there(_block: int) -> bool:
             if not self._interest.is_wanted(key):
                 raise Cancelled
-            return usable() is not None
+            nonlocal made
+            made = usable()
+            return made is not None
 
         flights = self._results.flights
         flight, is_own = flights.claim(block, block)
         if not is_own:
-            return flight.wait(block, look=look), False
+            return None, flight.wait(block, look=look), False
         error: Exception | None = None
         try:
             if flights.take_off(flight, is_there):
-                self._compute(order)
+                made = self._compute(order)
         except Exception as failed:  # noqa: BLE001 - it is raised by all who wait
             error = failed
         except BaseException:
             flights.land(flight, Cancelled())
             raise
         flights.land(flight, error)
-        return error, True
+        return made, error, True
 
-    def _compute(self, order: Order) -> None:
+    def _compute(self, order: Order) -> Result:
         derivation = order.derivation
         plan = self._plans.get(derivation.key)
         size = plan.output.size if plan is not None else None
@@ -280,7 +289,8 @@ class Maker:
                 took = time.perf_counter() - began
                 timings = {**outcome.timings, "total": took}
                 told = told_of(order, plan, msgspec.structs.replace(outcome, timings=timings))
-                draft.commit(record_of(told))
+                record = record_of(told)
+                draft.commit(record)
         except ResultsFull as error:
             raise NoResultSpace(str(error)) from error
         except NoResultSpace:
@@ -288,6 +298,7 @@ class Maker:
             self._results.budget.is_due.set()
             raise
         self._record(told)
+        return _result(record)
 
     def _run(
         self, order: Order, plan: Plan | None, draft: Draft, between: list[int]

@@ -30,7 +30,7 @@ _QUIET = {
 }
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from processors.zygote import main; main()"
 # A worker is replaced after so many tasks, or when it holds so much more than after its first.
-TASKS_MAX = 1000
+TASKS_MAX = 10_000
 GROWTH_BYTES = 256 << 20
 _STOP_SECONDS = 5.0
 

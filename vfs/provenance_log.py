@@ -13,6 +13,8 @@ _log = logging.getLogger(__name__)
 # So many records wait at most; a store that takes no more for so long loses the next ones.
 _WAITING_MAX = 10_000
 _BATCH = 500
+# Others that come so soon after the first are written with it, in one commit.
+_GATHER_SECONDS = 0.5
 # After so many records the oldest are pruned.
 _PRUNE_EVERY = 1000
 _STOP_SECONDS = 5.0
@@ -21,8 +23,8 @@ _STOP_SECONDS = 5.0
 class ProvenanceLog:
     """Writes records in a thread of its own, which the first one starts.
 
-    `_state`, `_most`, `_older_than_seconds` and `_waiting` are fixed. `_lock` guards `_thread`.
-    Each result has its own record beside its bytes, so one that is lost here is not lost at once.
+    `_lock` guards `_thread`; the rest is fixed. Each result has its own record beside its bytes, so
+    one that is lost here is not lost at once.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class ProvenanceLog:
         self._most = most
         self._older_than_seconds = older_than_seconds
         self._waiting: queue.Queue[Provenance | None] = queue.Queue(_WAITING_MAX)
+        self._closing = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -59,6 +62,7 @@ class ProvenanceLog:
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
+            self._closing.set()
             self._waiting.put(None)
             thread.join(_STOP_SECONDS)
 
@@ -67,6 +71,7 @@ class ProvenanceLog:
         is_over = False
         while not is_over:
             batch = [self._waiting.get()]
+            self._closing.wait(_GATHER_SECONDS)
             while len(batch) < _BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get())
             is_over = None in batch

@@ -79,6 +79,22 @@ def window(answer: Answer) -> np.ndarray[Any, Any]:
     return pixels
 
 
+def test_who_wants_the_bytes_has_them_planned_and_made_in_one_go(target: Target) -> None:
+    url = "dispel/tiffstore/312/20181129/3/0-300-0-{}.npy"
+    whole = ask(target, "GET", url.format(100))
+    # The phase tells that the computation itself had to plan.
+    assert "plan;dur=" in whole.header("Server-Timing")
+    planned = ask(target, "HEAD", url.format(101))
+    assert int(planned.header("Content-Length")) > len(whole.body)
+    then = ask(target, "GET", url.format(101))
+    assert "plan;dur=" not in then.header("Server-Timing")
+    assert len(then.body) == int(planned.header("Content-Length"))
+    # A condition may need no bytes, so only the plan is asked for, and nothing is made.
+    tag = ask(target, "HEAD", url.format(102)).header("ETag")
+    assert ask(target, "GET", url.format(102), {"If-None-Match": tag}).status == 304
+    assert ask(target, "GET", url.format(102)).header("X-Cache") == "miss"
+
+
 def test_the_address_of_the_field_gives_the_window(target: Target) -> None:
     answer = ask(target, "GET", URL)
     assert np.array_equal(window(answer), stack()[12, 0:400, 0:1200])

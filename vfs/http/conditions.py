@@ -31,6 +31,16 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     if_unmodified_since: int | None = None
     if_range: str | None = None
 
+    @property
+    def can_fail(self) -> bool:
+        """Tell whether any state of a target leads to another verdict than to proceed."""
+        return not (
+            self.if_match is None
+            and self.if_none_match is None
+            and self.if_modified_since is None
+            and self.if_unmodified_since is None
+        )
+
     def verdict(
         self, method: str, *, exists: bool, etag: str | None = None, mtime_ns: int | None = None
     ) -> Verdict:

@@ -144,6 +144,10 @@ class Reading:
         )
 
     def _file(self, request: Request, reader: Reader) -> Response:
+        is_wanted = request.method == "GET" and not request.conditions.can_fail
+        if is_wanted:
+            # Whatever it is: so what is made when it is read need not be planned first.
+            reader.prepare()
         entry = reader.entry
         kind = media_type(entry.name, entry.media_type)
         coding = ""
@@ -168,7 +172,7 @@ class Reading:
             return Response(304, headers)
         if verdict is Verdict.FAILED:
             raise BadRequest(412, "The file is not in the version that the request names.")
-        if request.method == "GET":
+        if request.method == "GET" and not is_wanted:
             reader.prepare()
         if reader.remarks:
             headers += remark_headers(reader.remarks, request.prefix)

@@ -4,8 +4,9 @@ The one place where the rights on what a computed file is made from are checked.
 whether or not the file is made already, and before any store is asked.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property, partial
 from typing import Self
 
 import msgspec
@@ -85,7 +86,7 @@ class ComputedPlace:
             reader = self._replica.hand_out(
                 self._path, self._provider.open_for, self._below, _who(caller)
             )
-        return TreeReader(reader, self._replica, self._path)
+        return _ComputedReader(reader, self._replica, self._path, partial(self._helped, caller))
 
     def refresh(self, caller: Caller, *, remake: bool) -> None:
         """Ask the stores anew; with `remake`, make the file once more."""
@@ -135,6 +136,37 @@ class ComputedPlace:
         if self._rights.allows(caller, touch.path, Right.LIST):
             return Denied(self._path, detail=f"it needs the right 'read' at {touch.path}")
         return NotFound(self._path, detail=NO_SOURCE)
+
+
+class _ComputedReader(TreeReader):
+    """A reader of what may not be made yet: its entry and its bytes may still be refused.
+
+    All is fixed but `entry`, which is found out once.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        replica: Replica,
+        path: str,
+        helped: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        super().__init__(reader, replica, path)
+        self._helped = helped
+
+    @cached_property
+    def entry(self) -> Entry:  # type: ignore[override] # nobody sets it
+        """What is made, or what will be."""
+        with self._helped():
+            return self._replica.call(self._path, self._look)
+
+    def _look(self) -> Entry:
+        return self._reader.entry
+
+    def prepare(self) -> None:
+        """Have it made."""
+        with self._helped():
+            super().prepare()
 
 
 def _who(caller: Caller) -> str:

@@ -1,31 +1,47 @@
 """Readers of derived files and of their documents."""
 
 from collections.abc import Callable
+from functools import cached_property
 
 from cache.result_file import ResultFile
 from providers.base import Entry, Reader
 
 Remarks = dict[str, str]
+Told = tuple[int, str]
+"""The size and the media type of a file."""
 
 
 class DerivedReader(Reader):
     """Reads one derived file, which is made when its bytes are first wanted.
 
-    `make` returns the file and what is remarked of it, unless `file` is there. For one thread until
-    `prepare` has returned; then everything is fixed but the file, which `close` closes.
+    `make` returns the file and what is remarked of it, unless `file` is there; `foresee` the size
+    and media type before, None if only making it tells. `describe` makes an entry of them. For one
+    thread until `prepare` has returned; then everything is fixed but the file, which `close`
+    closes.
     """
 
     def __init__(
         self,
-        entry: Entry,
         remarks: Remarks,
         make: Callable[[], tuple[ResultFile, Remarks]],
+        foresee: Callable[[], Told | None],
+        describe: Callable[[Told], Entry],
         file: ResultFile | None = None,
     ) -> None:
-        self.entry = entry
         self.remarks = remarks
         self._make = make
+        self._foresee = foresee
+        self._describe = describe
         self._file = file
+
+    @cached_property
+    def entry(self) -> Entry:  # type: ignore[override] # nobody sets it
+        """The entry; what was not made until now is planned for it."""
+        told = None if self._file is not None else self._foresee()
+        if told is None:
+            record = self._made().record
+            told = record.size, record.media_type
+        return self._describe(told)
 
     def prepare(self) -> None:
         """Make the file, if it is not there."""

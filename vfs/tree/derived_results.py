@@ -23,7 +23,7 @@ from vfs.tree import derived_documents as documents
 from vfs.tree import paths
 from vfs.tree.derived_levels import Levels
 from vfs.tree.derived_path import DerivedPath
-from vfs.tree.derived_reader import DerivedReader, Remarks
+from vfs.tree.derived_reader import DerivedReader, Remarks, Told
 from vfs.tree.derived_source import Origin, origin_of
 from vfs.tree.steps import Steps
 from vfs.tree.waiting import waiting
@@ -69,7 +69,7 @@ class DerivedResults:
         who: str,
         refusing: Callable[[], AbstractContextManager[None]],
     ) -> DerivedReader:
-        """Return a reader called `name`. The file is made later, if its size is known before.
+        """Return a reader called `name`. The file is made later, and planned if it is asked about.
 
         `refusing` stands around what is done later, for its errors.
         """
@@ -79,17 +79,17 @@ class DerivedResults:
             with refusing():
                 return self._make(found, derivation, origin, who)
 
+        def foresee() -> Told | None:
+            with refusing():
+                output = self._plan(found, derivation, origin, who).output
+            return None if output.size is None else (output.size, output.media_type)
+
+        def describe(told: Told) -> Entry:
+            return _entry(name, derivation, origin, *told)
+
         file = self._maker.find(derivation)
-        if file is not None:
-            remarks = self._remarks(derivation, file, "hit")
-        else:
-            output = self._plan(found, derivation, origin, who).output
-            if output.size is not None:
-                entry = _entry(name, derivation, origin, output.size, output.media_type)
-                return DerivedReader(entry, self._remarks(derivation), make)
-            file, remarks = make()
-        entry = _entry(name, derivation, origin, file.record.size, file.record.media_type)
-        return DerivedReader(entry, remarks, make, file)
+        remarks = self._remarks(derivation, file, "hit")
+        return DerivedReader(remarks, make, foresee, describe, file)
 
     def plan(self, found: DerivedPath, who: str) -> Plan:
         """Return what a result takes and gives; nothing is made."""
@@ -189,10 +189,7 @@ class DerivedResults:
     def _make(
         self, found: DerivedPath, derivation: Derivation, origin: Origin, who: str
     ) -> tuple[ResultFile, Remarks]:
-        """Return the file of a result, made if it is not there, and what is remarked of it."""
-        file = self._maker.find(derivation)
-        if file is not None:
-            return file, self._remarks(derivation, file, "hit")
+        """Return the file of a result that was not there, and what is remarked of it."""
         for _ in range(_TRIES):
             waits = self._maker.is_making(derivation)
             with explained(found):

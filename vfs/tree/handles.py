@@ -1,6 +1,7 @@
 """Readers and writers as the tree hands them out: made by `Replica.hand_out`, counted out here."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 
 from providers.base import Entry, Reader, Writer
 from providers.errors import StorageError
@@ -11,12 +12,16 @@ class TreeReader(Reader):
     """A provider's reader that reports its errors and keeps its store from being closed."""
 
     def __init__(self, reader: Reader, replica: Replica, path: str) -> None:
-        self.entry = reader.entry
         self.remarks = reader.remarks
         self._reader = reader
         self._replica = replica
         self._path = path
         self._open = True
+
+    @cached_property
+    def entry(self) -> Entry:  # type: ignore[override] # nobody sets it
+        """The provider's reader's."""
+        return self._reader.entry
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Read through the breaker."""

@@ -218,7 +218,16 @@ def test_what_is_wrong_is_refused_with_an_example_that_works(
     site: Site, path: str, cause: type[ProcessingError], status: int
 ) -> None:
     site.put("/other/notes.txt", b"one\n")
-    for ask in (site.tree.stat, site.tree.open):
+
+    def make(caller: Caller, path: str) -> None:
+        with site.tree.open(caller, path) as reader:
+            reader.prepare()
+
+    def look(caller: Caller, path: str) -> None:
+        with site.tree.open(caller, path) as reader:
+            assert reader.entry.is_folder  # not reached
+
+    for ask in (site.tree.stat, make, look):
         with pytest.raises(Unmade) as caught:
             ask(ANONYMOUS, path)
         assert type(caught.value.cause) is cause

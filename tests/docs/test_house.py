@@ -76,7 +76,7 @@ def test_every_decision_has_its_four_sections(root: Path) -> None:
     records = sorted(folder.glob("[0-9]*.md"))
     assert records
     numbers = [int(record.name[:4]) for record in records]
-    assert len(set(numbers)) == len(numbers)
+    assert numbers == list(range(1, len(records) + 1))
     for record in records:
         text = record.read_text()
         assert text.startswith(f"# {record.name[:4]}: "), record.name

@@ -76,7 +76,7 @@ class Slots:
     def turn(self) -> Iterator[None]:
         """Have nobody else change anything for a `with` block, which must not wait."""
         with self._lock:
-            taken = self._file >= 0 and self._taken()
+            taken = self._file >= 0 and _taken(self._file)
             try:
                 yield
             finally:
@@ -118,18 +118,6 @@ class Slots:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _taken(self) -> bool:
-        """Take the lock of the file, unless who has it does not go on."""
-        end = 0.0
-        while True:
-            if not _flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                return True
-            now = time.monotonic()
-            end = end or now + WAIT_SECONDS
-            if now > end:
-                return False
-            time.sleep(_PAUSE_SECONDS)
-
     def _place(self, table: int, key: str) -> tuple[bytes, int]:
         """Return the digest of a key, and where its bucket begins."""
         text = key.encode("utf-8", "surrogatepass")
@@ -145,6 +133,19 @@ class Slots:
         return found if found >= 0 else None
 
 
+def _taken(descriptor: int) -> bool:
+    """Take the lock of the file, unless who has it does not go on."""
+    end = 0.0
+    while True:
+        if not _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            return True
+        now = time.monotonic()
+        end = end or now + WAIT_SECONDS
+        if now > end:
+            return False
+        time.sleep(_PAUSE_SECONDS)
+
+
 def _opened(file: Path | None, size: int) -> tuple[int, mmap.mmap]:
     """Return the descriptor of a file and its bytes, whose header is that of the running system.
 
@@ -156,7 +157,7 @@ def _opened(file: Path | None, size: int) -> tuple[int, mmap.mmap]:
         return -1, made
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        taken = _taken(descriptor)
         is_new = os.fstat(descriptor).st_size == 0
         # With its blocks: a full disk would otherwise kill the process at a write.
         os.posix_fallocate(descriptor, 0, size)
@@ -166,7 +167,8 @@ def _opened(file: Path | None, size: int) -> tuple[int, mmap.mmap]:
             if not is_new:  # to touch what is empty would only take memory
                 mapped[:size] = bytes(size)
             mapped[:_HEADER] = fresh
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        if taken:
+            _flock(descriptor, fcntl.LOCK_UN)
     except BaseException:
         os.close(descriptor)
         raise

@@ -75,7 +75,8 @@ def test_a_stopped_process_holds_nobody_up_for_long(tmp_path: Path) -> None:
         with Slots(file, tables=2, most=100) as slots, slots.turn():
             took = time.monotonic() - begin
         process.kill()
-    assert took < module.WAIT_SECONDS + 1
+    # Once to open the file, once for its turn.
+    assert took < 2 * module.WAIT_SECONDS + 1
 
 
 def test_another_boot_wipes_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

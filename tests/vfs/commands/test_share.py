@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.e2e.clients.davfs2 import Davfs2
+from tests.servers.programs import find
 from tests.servers.target import Target
 from vfs.auth.passwords import hash_password
 
@@ -87,10 +88,10 @@ def test_a_share_works_in_curl_and_rclone_until_it_is_revoked(site: "Command") -
     assert run("curl", "-sw", "%{http_code}", "-T", __file__, at("/a/lent/new")).stdout.endswith(
         "403"
     )
-    obscured = run("rclone", "obscure", made["token"]).stdout.strip()
+    obscured = run(find("rclone"), "obscure", made["token"]).stdout.strip()
     remote = (f':webdav,url="{url}/a/lent",user=share,pass={obscured}:',)
     quiet = ("--config", str(site.folder / "rclone.conf"), "--retries", "1")
-    assert run("rclone", "lsf", *remote, *quiet).stdout == "f\n"
+    assert run(find("rclone"), "lsf", *remote, *quiet).stdout == "f\n"
     bearer = {"Authorization": f"Bearer {made['token']}"}
     assert status(f"{url}/a/lent/f", bearer) == 200
     assert status(f"{url}/a/lent/f?access_token={made['token']}", {}) == 400

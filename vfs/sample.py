@@ -11,6 +11,8 @@ import tifffile
 LAYERS = 16
 EDGE = 2048
 SMALL_LAYERS = 4
+FAINT_LAYERS = 3
+"""How far from its own depth a cell is still drawn; a farther one takes long and is hardly seen."""
 SMALL_EDGE = 512
 
 _README = """\
@@ -83,6 +85,8 @@ def _layer(cells: npt.NDArray[np.float32], layer: int, edge: int, seed: int) -> 
     noise = np.random.default_rng((seed, layer)).integers(0, 256, (edge, edge), dtype=np.uint8)
     image = ground + noise
     for column, row, depth, radius, brightness in cells.tolist():
+        if abs(layer - depth) > FAINT_LAYERS:
+            continue
         spread = radius * (1 + abs(layer - depth) / 4)
         reach = int(3 * spread)
         rows = slice(max(0, int(row) - reach), int(row) + reach)

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import tifffile
 
+from tests import planted
 from tests.e2e.accounts import add_user, as_user, command
 from tests.e2e.wire import DAV, Answer, ask, expect, lock_body, members, prop, set_property
 from tests.servers import headgate
 from tests.servers.daemon import Daemon
 from tests.servers.target import Target
+from vfs.auth.passwords import hash_password
 
 URL = "dispel/tiffstore/312/20181129/12/0-1200-0-400"
 LAYERS, HEIGHT, WIDTH = 16, 500, 1300
@@ -333,7 +335,9 @@ who = ["user:ben"]
 rights = ["list", "read"]
 """
     mounts = {"archive": {"provider": "local", "root": str(tmp_path / "archive")}}
-    with headgate.launch(tmp_path, mounts=mounts, more=TEMPLATES + rules) as daemon:
+    # With a user from the start nobody has to wait until the gateway notices its first one.
+    operator = f'\n[users.operator]\npassword_hash = "{hash_password(planted.plant())}"\n'
+    with headgate.launch(tmp_path, mounts=mounts, more=TEMPLATES + rules + operator) as daemon:
         people = {
             name: as_user(daemon.target, name, add_user(daemon, name)) for name in ("ann", "ben")
         }

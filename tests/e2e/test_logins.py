@@ -94,6 +94,7 @@ def attacked(alice: list[Target], sources: list[str], count: int) -> tuple[list[
     return alone, times
 
 
+@pytest.mark.bench
 @pytest.mark.timeout(900)  # who guesses has the lowest priority, and a busy machine five tries
 def test_guesses_from_one_address_hold_up_nobody_elsewhere(
     guarded: tuple[Daemon, list[Target]],

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,9 @@ from providers.errors import (
 )
 from providers.pool import Pool
 from providers.sftp import SftpProvider
+from providers.ssh import wire
+from providers.ssh.dialogue import Dialogue
+from providers.ssh.exchange import Exchange, Request
 from providers.ssh.session import SftpSession
 from providers.testing.content import is_whole, signed
 from tests.servers.sshd import Sshd
@@ -196,6 +199,47 @@ def test_a_file_that_shrinks_while_it_is_read(store: SftpProvider, root: Path) -
         os.truncate(root / "file", 100)
         with pytest.raises(Changed):
             reader.read_at(0, 4 * MIB)
+
+
+def test_a_file_that_is_replaced_while_it_is_opened(
+    store: SftpProvider, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was looked at is not what is open then: Changed, and no byte of the other file."""
+    old_file(root / "file", signed(MIB, 1))
+    (root / "new").write_bytes(signed(MIB, 2))
+    open_ = SftpSession.open
+
+    def late(session: SftpSession, path: str) -> bytes:
+        (root / "new").replace(root / "file")
+        return open_(session, path)
+
+    monkeypatch.setattr(SftpSession, "open", late)
+    with store.open("file") as reader:
+        monkeypatch.undo()
+        for offset in (0, MIB // 2):
+            with pytest.raises(Changed):
+                reader.read_at(offset, 1000)
+    with store.open("file") as reader:
+        assert reader.read_at(0, MIB) == signed(MIB, 2)
+
+
+def test_a_read_of_a_large_file_costs_three_round_trips(
+    store: SftpProvider, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Look, open, read: the version is checked by the same trip that brings the bytes."""
+    old_file(root / "file", signed(MIB))
+    store.stat("file")
+    asked = []
+    ask = Dialogue.ask
+
+    def told(dialogue: Dialogue, exchange: Exchange | None, requests: Sequence[Request]) -> None:
+        asked.append([request.kind for request in requests])
+        ask(dialogue, exchange, requests)
+
+    monkeypatch.setattr(Dialogue, "ask", told)
+    with store.open("file") as reader:
+        assert reader.read_at(5, 1000) == signed(MIB)[5:1005]
+    assert asked == [[wire.LSTAT], [wire.OPEN], [wire.READ, wire.FSTAT], [wire.CLOSE]]
 
 
 def test_a_write_that_is_cut(server: Sshd, store: SftpProvider, root: Path) -> None:

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from providers import waiting
+from vfs.state.commits import Commits
 from vfs.state.errors import Busy, Damaged, Full, StateError, Unavailable
 from vfs.state.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
@@ -61,6 +62,14 @@ class Connections:
         """Lend a connection within a transaction that ends with the block: all of it or nothing."""
         return self._pool().write()
 
+    def now(self) -> int | None:
+        """Return what changes with each commit of any process; None if that cannot be told now.
+
+        What is read after this call, and finds the same number later, still holds then.
+        """
+        commits = self._pool().commits
+        return None if commits is None else commits.now()
+
     def close(self) -> None:
         """Close what is idle; what is lent is closed when it comes back."""
         self._pool().close()
@@ -85,8 +94,8 @@ class _Pool:
     A thread that must not wait takes one of `_prompt`, which gives up where another would wait, and
     never writes the log back into the file, which flushes the disk. Where `_is_wanted` says that
     none is there, whoever may wait leaves one. What such a thread has committed is never to be done
-    again, so it may wait from then on. `_commits` counts what this process did since it last wrote
-    the log back; `_turn` guards it.
+    again, so it may wait from then on. `_unwritten` counts the commits of this process since it
+    last wrote the log back; `_turn` guards it. `commits` is set with the first connection.
     """
 
     def __init__(self, file: Path, wait_seconds: float) -> None:
@@ -97,7 +106,8 @@ class _Pool:
         self._idle: list[_Connection] = []
         self._prompt: list[_Connection] = []
         self._is_wanted = True
-        self._commits = 0
+        self._unwritten = 0
+        self.commits: Commits | None = None
         self._closed = False
 
     @contextmanager
@@ -125,22 +135,23 @@ class _Pool:
             if not self._turn.acquire(timeout=self._wait_seconds):
                 raise Busy("other writers did not finish in time")
         try:
-            if self._commits >= COMMITS_KEPT:
+            if self._unwritten >= COMMITS_KEPT:
                 waiting.begin()
             connection = self._take()
             try:
                 self._begin(connection)
-                yield connection
-                connection.execute("COMMIT")
+                with self._counted():
+                    yield connection
+                    connection.execute("COMMIT")
                 waiting.allow()
-                self._commits += 1
+                self._unwritten += 1
             except sqlite3.Error as error:
                 self._drop(connection)
                 raise self._translate(error) from error
             except BaseException:
                 self._roll_back(connection)
                 raise
-            if self._commits >= COMMITS_KEPT and not connection.is_prompt:
+            if self._unwritten >= COMMITS_KEPT and not connection.is_prompt:
                 self._write_back(connection)
             self._give(connection)
         finally:
@@ -148,6 +159,7 @@ class _Pool:
 
     def close(self) -> None:
         self._closed = True
+        self.commits = None
         self._drain()
 
     @staticmethod
@@ -160,13 +172,25 @@ class _Pool:
                 waiting.begin()
             raise
 
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Have everybody know of the commit that is made within a `with` block."""
+        commits = self.commits
+        if commits is None:
+            raise Unavailable("it was closed", self._where)
+        begun = commits.begin()
+        try:
+            yield
+        finally:
+            commits.end(begun)
+
     def _write_back(self, connection: _Connection) -> None:
         """Write the log back into the file, and begin it anew.
 
         Both flush the disk. The second is done by the first transaction after the log was written
         back as a whole, so there is one here: the next may be of a thread that must not wait.
         """
-        self._commits = 0
+        self._unwritten = 0
         try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             connection.execute("BEGIN IMMEDIATE")
@@ -255,6 +279,11 @@ class _Pool:
                 raise self._translate(error) from error
             try:
                 self._prepare(connection)
+                if self.commits is None and not self._closed:
+                    self.commits = Commits(self._file)
+            except OSError as error:
+                self._drop(connection)
+                raise Unavailable(error.strerror or "it cannot be opened", self._where) from error
             except sqlite3.Error as error:
                 self._drop(connection)
                 raise self._translate(error) from error

@@ -17,14 +17,16 @@ class Handle:
     """Owns one descriptor, which is fixed, and closes it when the last user lets go.
 
     A thread in the midst of a call keeps it alive, so that `close` in another thread can never
-    turn its descriptor into one of a different file.
+    turn its descriptor into one of a different file. `in_memory` is the number of its device when
+    that has no disk, else None.
     """
 
-    __slots__ = ("fd", "is_local")
+    __slots__ = ("fd", "in_memory", "is_local")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.is_local = linux.is_local(fd)
+        self.in_memory = os.fstat(fd).st_dev if linux.is_in_memory(fd) else None
 
     def __del__(self) -> None:
         os.close(self.fd)
@@ -59,6 +61,11 @@ class Beneath:
         """Tell whether the root is known to lie on a disk of this machine; it is not asked here."""
         handle = self._handle
         return handle is not None and handle.is_local and not self._walks
+
+    def is_in_memory(self, status: os.stat_result) -> bool:
+        """Tell whether a file lies where the root does, and no disk is beneath."""
+        handle = self._handle
+        return handle is not None and handle.in_memory == status.st_dev
 
     def root(self) -> Handle:
         """Return the handle of the root, opened when first asked for; Unavailable without it."""

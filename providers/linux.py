@@ -44,6 +44,9 @@ _LOCAL_FILE_SYSTEMS = frozenset(
     }
 )
 
+# Of these, what has no disk beneath: tmpfs, ramfs.
+_FILE_SYSTEMS_IN_MEMORY = frozenset({0x01021994, 0x858458F6})
+
 # How kernels and file systems say "not here": too old, wrong file system, or a sandbox.
 _MISSING = frozenset(
     {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.EPERM}
@@ -111,8 +114,15 @@ def openat2(folder: int, path: str, flags: int, resolve: int, tries: int = _TRIE
 
 def is_local(descriptor: int) -> bool:
     """Tell whether a file or folder lies on a file system that waits for no other machine."""
-    buffer = (ctypes.c_ulong * 64)()
-    return not _libc.fstatfs(descriptor, buffer) and buffer[0] in _LOCAL_FILE_SYSTEMS
+    return _file_system(descriptor) in _LOCAL_FILE_SYSTEMS
+
+
+def is_in_memory(descriptor: int) -> bool:
+    """Tell whether a file or folder lies on a file system that has no disk.
+
+    It may have been swapped out, but so may any page of this process.
+    """
+    return _file_system(descriptor) in _FILE_SYSTEMS_IN_MEMORY
 
 
 def rename_new(source_folder: int, source: str, target_folder: int, target: str) -> None:
@@ -219,6 +229,12 @@ def _copy_some(source: int, target: int, offset: int, size: int) -> int:
         if error.errno not in _MISSING:
             raise
     return os.pwrite(target, os.pread(source, min(size, _BLOCK_BYTES), offset), offset)
+
+
+def _file_system(descriptor: int) -> int:
+    """Return the number of its kind, 0 when it is not told."""
+    buffer = (ctypes.c_ulong * 64)()
+    return 0 if _libc.fstatfs(descriptor, buffer) else int(buffer[0])
 
 
 @functools.cache

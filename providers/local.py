@@ -122,7 +122,8 @@ class LocalProvider(Provider):
 
     def open(self, path: str) -> Reader:
         with Translated(path):
-            return Pinned(path, *self._open_file(path))
+            file, status = self._open_file(path)
+            return Pinned(path, file, status, in_memory=self._beneath.is_in_memory(status))
 
     def health(self) -> None:
         """Check the root and open it anew if another folder or disk has taken its place."""
@@ -248,8 +249,7 @@ class LocalProvider(Provider):
             old_place.move(place, replace=overwrite and not moved.is_folder)
             if not moved.is_folder:
                 old_place.drop_second_name(status, place)
-            self._sync(old_place)
-            self._sync(place)
+            self._sync(old_place, place)
             return self._found(target, place)
 
     def copy(self, source: str, target: str, *, overwrite: bool = False) -> Entry:
@@ -257,7 +257,8 @@ class LocalProvider(Provider):
             descriptor, status = self._open_file(source)
         try:
             with Translated(target), self._replace(target, overwrite=overwrite) as writer:
-                writer.take_from(descriptor, status, random=False)
+                in_memory = self._beneath.is_in_memory(status)
+                writer.take_from(descriptor, status, random=False, in_memory=in_memory)
                 return writer.commit()
         finally:
             os.close(descriptor)
@@ -362,10 +363,9 @@ class LocalProvider(Provider):
         if status is None:
             return None
         if self._follow and stat.S_ISLNK(status.st_mode):
-            try:
+            with contextlib.suppress(NotFound):
                 return self.stat(path)
-            except NotFound:
-                return None
+            return None
         return entry_of(basename(path), status)
 
     def _found(self, path: str, place: Place) -> Entry:
@@ -392,6 +392,7 @@ class LocalProvider(Provider):
         finally:
             os.close(descriptor)
 
-    def _sync(self, place: Place) -> None:
+    def _sync(self, *places: Place) -> None:
         if self._durable:
-            place.sync()
+            for place in places:
+                place.sync()

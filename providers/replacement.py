@@ -6,7 +6,7 @@ import stat
 import sys
 import warnings
 
-from providers import linux, temporary
+from providers import linux, temporary, waiting
 from providers.attributes import inherit
 from providers.base import Entry, Writer
 from providers.errors import (
@@ -21,6 +21,7 @@ from providers.errors import (
 from providers.folderlock import locked
 from providers.inode import entry_of, refusal_of, stamp_ns, version_of
 from providers.names import basename
+from providers.pinned import whole_now
 from providers.place import Place
 from providers.translated import Translated
 
@@ -65,18 +66,28 @@ class Replacement(Writer):
             self.abort()
             raise
 
-    def take_from(self, source: int, status: os.stat_result, *, random: bool) -> None:
+    def take_from(
+        self,
+        source: int,
+        status: os.stat_result,
+        *,
+        random: bool,
+        in_memory: bool = False,
+    ) -> None:
         """Begin with the content of `source`, as `status` told of it; Changed if that fails.
 
         With `random` the writer then takes `write_at`; else it is a copy and takes the mode and
-        the attributes too.
+        the attributes too. `in_memory` says that no disk is beneath the source.
         """
         self._random = random
         if not random:
             # The kernel chose by 0666 and the umask, or by the folder's default ACL.
             self._mode = os.fstat(self._descriptor).st_mode & status.st_mode & 0o777
             os.fchmod(self._descriptor, 0o600)
-        linux.clone(source, self._descriptor, status.st_size)
+        if waiting.is_refused():
+            self.write(whole_now(source, status, in_memory=in_memory))
+        else:
+            linux.clone(source, self._descriptor, status.st_size)
         if not random:
             inherit(source, self._descriptor, users=True, acl=False)
         now = os.fstat(source)

@@ -67,8 +67,7 @@ def handlers(
 def prompt_rules(tree: Tree, store: StateStore) -> dict[str, Rule]:
     """Return which requests are cheap where no store waits for another machine.
 
-    What may have to wait for other writers of the state store is not: its transactions are short,
-    but those of another process may be stopped with it.
+    What changes a store and then the state with it is not: the second might have to wait.
     """
 
     def reads(request: Request) -> str | None:
@@ -86,7 +85,7 @@ def prompt_rules(tree: Tree, store: StateStore) -> dict[str, Rule]:
         mount = makes(request)
         return None if mount is None or store.knows(request.path) else mount
 
-    def moves(request: Request) -> str | None:
+    def carries(request: Request) -> str | None:
         mount = removes(request)
         if mount is None:
             return None
@@ -95,6 +94,9 @@ def prompt_rules(tree: Tree, store: StateStore) -> dict[str, Rule]:
         return mount if same and not store.knows(target.path) else None
 
     return {
+        "LOCK": reads,
+        "UNLOCK": makes,
+        "COPY": carries,
         "GET": reads,
         "HEAD": reads,
         "OPTIONS": reads,
@@ -102,7 +104,7 @@ def prompt_rules(tree: Tree, store: StateStore) -> dict[str, Rule]:
         "PUT": writes,
         "MKCOL": makes,
         "DELETE": removes,
-        "MOVE": moves,
+        "MOVE": carries,
     }
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 
+from providers import waiting
 from providers.base import Entry
 from providers.errors import AlreadyExists, Denied, NotADirectory, NotFound
 from vfs.auth.right import Right
@@ -182,6 +183,8 @@ class Locks:
         require(request, entry)
         lists = self.judge(request)
         if entry is None:
+            # Once the lock is taken a file has to be made, whatever that takes.
+            waiting.begin()
             self._tree.check(request.caller, request.path, Right.CREATE)
             self.demand(request, request.path, lists, membership=True)
         try:

@@ -4,14 +4,17 @@ Python's sqlite3 waits for the file, not for fairness: the waiting between threa
 is done here, by a lock, and only one of them at a time competes with other processes.
 """
 
+import logging
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from providers import waiting
+from vfs.state.commits import Commits
 from vfs.state.errors import Busy, Damaged, Full, StateError, Unavailable
 from vfs.state.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
@@ -22,6 +25,20 @@ WAIT_SECONDS = 10.0
 _IDLE_MAX = 8
 _CACHE_KIB = 512
 _WAL_BYTES = 16 * 1024 * 1024
+
+COMMITS_KEPT = 128
+"""After so many of this process, one that may wait writes the log back into the file."""
+
+# A net beneath that: by then others have written, or much at once.
+_LOG_PAGES = 4096
+
+_log = logging.getLogger(__name__)
+
+
+class _Connection(sqlite3.Connection):
+    """One that may wait, unless it `is_prompt`."""
+
+    is_prompt = False
 
 
 class Connections:
@@ -45,6 +62,14 @@ class Connections:
         """Lend a connection within a transaction that ends with the block: all of it or nothing."""
         return self._pool().write()
 
+    def now(self) -> int | None:
+        """Return what changes with each commit of any process; None if that cannot be told now.
+
+        What is read after this call, and finds the same number later, still holds then.
+        """
+        commits = self._pool().commits
+        return None if commits is None else commits.now()
+
     def close(self) -> None:
         """Close what is idle; what is lent is closed when it comes back."""
         self._pool().close()
@@ -65,6 +90,12 @@ class _Pool:
     guards the making and upgrading of the file; it is taken while `_turn` may be held. `_idle` and
     `_closed` need no lock: each is changed in one atomic step, and who gives a connection back
     looks at `_closed` afterwards.
+
+    A thread that must not wait takes one of `_prompt`, which gives up where another would wait, and
+    never writes the log back into the file, which flushes the disk. Where `_is_wanted` says that
+    none is there, whoever may wait leaves one. What such a thread has committed is never to be done
+    again, so it may wait from then on. `_unwritten` counts the commits of this process since it
+    last wrote the log back; `_turn` guards it. `commits` is set with the first connection.
     """
 
     def __init__(self, file: Path, wait_seconds: float) -> None:
@@ -72,7 +103,11 @@ class _Pool:
         self._wait_seconds = wait_seconds
         self._turn = threading.Lock()
         self._opening = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[_Connection] = []
+        self._prompt: list[_Connection] = []
+        self._is_wanted = True
+        self._unwritten = 0
+        self.commits: Commits | None = None
         self._closed = False
 
     @contextmanager
@@ -82,6 +117,8 @@ class _Pool:
             yield connection
         except sqlite3.Error as error:
             self._drop(connection)
+            if _is_busy(error):
+                waiting.begin()
             raise self._translate(error) from error
         except BaseException:
             if connection.in_transaction:
@@ -93,46 +130,113 @@ class _Pool:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        if not self._turn.acquire(timeout=self._wait_seconds):
-            raise Busy("other writers did not finish in time")
+        if not self._turn.acquire(blocking=False):
+            waiting.begin()
+            if not self._turn.acquire(timeout=self._wait_seconds):
+                raise Busy("other writers did not finish in time")
         try:
+            if self._unwritten >= COMMITS_KEPT:
+                waiting.begin()
             connection = self._take()
             try:
-                # IMMEDIATE: what the block reads still holds when it writes.
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
+                self._begin(connection)
+                with self._counted():
+                    yield connection
+                    connection.execute("COMMIT")
+                waiting.allow()
+                self._unwritten += 1
             except sqlite3.Error as error:
                 self._drop(connection)
                 raise self._translate(error) from error
             except BaseException:
                 self._roll_back(connection)
                 raise
+            if self._unwritten >= COMMITS_KEPT and not connection.is_prompt:
+                self._write_back(connection)
             self._give(connection)
         finally:
             self._turn.release()
 
     def close(self) -> None:
         self._closed = True
+        self.commits = None
         self._drain()
 
-    def _take(self) -> sqlite3.Connection:
+    @staticmethod
+    def _begin(connection: _Connection) -> None:
+        # IMMEDIATE: what the block reads still holds when it writes.
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if _is_busy(error):
+                waiting.begin()
+            raise
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Have everybody know of the commit that is made within a `with` block."""
+        commits = self.commits
+        if commits is None:
+            raise Unavailable("it was closed", self._where)
+        begun = commits.begin()
+        try:
+            yield
+        finally:
+            commits.end(begun)
+
+    def _write_back(self, connection: _Connection) -> None:
+        """Write the log back into the file, and begin it anew.
+
+        Both flush the disk. The second is done by the first transaction after the log was written
+        back as a whole, so there is one here: the next may be of a thread that must not wait.
+        """
+        self._unwritten = 0
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"PRAGMA user_version = {_version(connection)}")
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            # What was to be written stands in the log; a later turn will do this.
+            _log.warning("the log of %s could not be written back: %s", self._where, error)
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _take(self) -> _Connection:
         if self._closed:
             raise Unavailable("it was closed", self._where)
+        is_prompt = waiting.is_refused()
         try:
-            return self._idle.pop()
+            return self._prompt.pop() if is_prompt else self._idle.pop()
         except IndexError:
+            self._is_wanted |= is_prompt
+            waiting.begin()
             return self._open()
 
-    def _give(self, connection: sqlite3.Connection) -> None:
-        if len(self._idle) < _IDLE_MAX:
+    def _give(self, connection: _Connection) -> None:
+        if connection.is_prompt or (self._is_wanted and self._is_fit(connection)):
+            self._is_wanted = False
+            self._prompt.append(connection)
+        elif len(self._idle) < _IDLE_MAX:
             self._idle.append(connection)
-            if self._closed:
-                self._drain()
         else:
             connection.close()
+            return
+        if self._closed:
+            self._drain()
 
-    def _roll_back(self, connection: sqlite3.Connection) -> None:
+    @staticmethod
+    def _is_fit(connection: _Connection) -> bool:
+        """Make a connection fit for a thread that must not wait; tell whether it is."""
+        try:
+            connection.execute("PRAGMA busy_timeout = 0").fetchone()
+            connection.execute("PRAGMA wal_autocheckpoint = 0").fetchone()
+        except sqlite3.Error:
+            return False
+        connection.is_prompt = True
+        return True
+
+    def _roll_back(self, connection: _Connection) -> None:
         try:
             connection.execute("ROLLBACK")
         except sqlite3.Error:
@@ -141,7 +245,7 @@ class _Pool:
             self._give(connection)
 
     @staticmethod
-    def _drop(connection: sqlite3.Connection) -> None:
+    def _drop(connection: _Connection) -> None:
         # Closing rolls back. Its own failure must not hide the one that led here.
         try:
             connection.close()
@@ -149,18 +253,16 @@ class _Pool:
             return
 
     def _drain(self) -> None:
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return
-            connection.close()
+        for connections in (self._idle, self._prompt):
+            with suppress(IndexError):
+                while True:
+                    connections.pop().close()
 
     @property
     def _where(self) -> str:
         return str(self._file)
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> _Connection:
         with self._opening:
             try:
                 self._protect()
@@ -169,6 +271,7 @@ class _Pool:
                     timeout=self._wait_seconds,
                     isolation_level=None,
                     check_same_thread=False,
+                    factory=_Connection,
                 )
             except OSError as error:
                 raise Unavailable(error.strerror or "it cannot be opened", self._where) from error
@@ -176,6 +279,11 @@ class _Pool:
                 raise self._translate(error) from error
             try:
                 self._prepare(connection)
+                if self.commits is None and not self._closed:
+                    self.commits = Commits(self._file)
+            except OSError as error:
+                self._drop(connection)
+                raise Unavailable(error.strerror or "it cannot be opened", self._where) from error
             except sqlite3.Error as error:
                 self._drop(connection)
                 raise self._translate(error) from error
@@ -203,6 +311,7 @@ class _Pool:
         # process. A power cut may lose the last moments; FULL would prevent that at the price of
         # a disk flush in every LOCK and PROPPATCH.
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA trusted_schema = OFF")

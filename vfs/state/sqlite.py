@@ -11,6 +11,7 @@ from pathlib import Path
 from vfs.state import keys
 from vfs.state.connections import WAIT_SECONDS, Connections
 from vfs.state.errors import Invalid
+from vfs.state.presence import Presence
 from vfs.state.sqlite_accounts import SqliteAccounts
 from vfs.state.sqlite_credentials import SqliteCredentials
 from vfs.state.sqlite_derived import SqliteDerived
@@ -57,9 +58,8 @@ SELECT 1 FROM property
 WHERE (folder = :folder AND name = :name) OR folder = :key OR (folder >= :low AND folder < :high)
 LIMIT 1
 """
-_KNOWS_ANYTHING = """
-SELECT 1 FROM property WHERE folder >= x'' UNION ALL SELECT 1 FROM lock WHERE path >= x'' LIMIT 1
-"""
+_ANY_PROPERTY = "SELECT 1 FROM property WHERE folder >= x'' LIMIT 1"
+_ANY_LOCK = "SELECT 1 FROM lock WHERE path >= x'' LIMIT 1"
 # Each part is one look into one index.
 _KNOWS = """
 SELECT 1 FROM property WHERE folder = :folder AND name = :name
@@ -93,7 +93,7 @@ class SqliteStore(
 ):
     """Keeps the gateway's state in one file on a local disk; opened when first used.
 
-    All attributes are fixed; `_lend` guards itself.
+    All attributes are fixed; they guard themselves.
     """
 
     def __init__(
@@ -104,6 +104,8 @@ class SqliteStore(
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._lend = Connections(file, wait_seconds)
+        self._has_locks = Presence(self._lend, _ANY_LOCK)
+        self._has_properties = Presence(self._lend, _ANY_PROPERTY)
         self._now_ns = now_ns
 
     def health(self) -> None:
@@ -117,10 +119,10 @@ class SqliteStore(
         return self._knows(keys.key(path))
 
     def _knows(self, key: bytes) -> bool:
+        # Most stores of a gateway without clients that lock have nothing at all.
+        if not (self._has_locks or self._has_properties):
+            return False
         with self._lend.read() as connection:
-            # Most stores of a gateway without clients that lock have nothing at all.
-            if connection.execute(_KNOWS_ANYTHING).fetchone() is None:
-                return False
             return connection.execute(_KNOWS, _tree(key)).fetchone() is not None
 
     def drop_tree(self, path: str) -> None:
@@ -132,7 +134,10 @@ class SqliteStore(
             connection.execute(_DROP_LOCKS, tree)
 
     def drop_properties(self, path: str) -> None:
-        tree = _tree(keys.key(path))
+        key = keys.key(path)
+        if not self._has_properties:
+            return
+        tree = _tree(key)
         with self._lend.read() as connection:
             if connection.execute(_HAS_PROPERTIES, tree).fetchone() is None:
                 return

@@ -9,6 +9,7 @@ from vfs.state import keys, limits
 from vfs.state.base import Depth, LockRecord, Scope, StateStore
 from vfs.state.connections import Connections
 from vfs.state.errors import LockConflict, NoSuchLock, NotLockOwner, TooMany
+from vfs.state.presence import Presence
 
 _SECOND_NS = 1_000_000_000
 _LOCK = """
@@ -35,9 +36,10 @@ ORDER BY path, created_at_ns LIMIT ?
 
 
 class SqliteLocks(StateStore):
-    """The part of SqliteStore that keeps locks. `_lend` and `_now_ns` are fixed by the whole."""
+    """The part of SqliteStore that keeps locks. All attributes are fixed by the whole."""
 
     _lend: Connections
+    _has_locks: Presence
     _now_ns: Callable[[], int]
 
     def acquire(
@@ -120,27 +122,35 @@ class SqliteLocks(StateStore):
 
     def locks_on(self, path: str) -> list[LockRecord]:
         key = keys.key(path)
+        if not self._has_locks:
+            return []
         with self._lend.read() as connection:
             return self._covering(connection, key, self._now_ns())
 
     def locks_beneath(self, path: str) -> list[LockRecord]:
         key = keys.key(path)
+        if not self._has_locks:
+            return []
         with self._lend.read() as connection:
             return self._beneath(connection, key, self._now_ns(), limit=-1)
 
     def locks_of_children(self, folder: str) -> dict[str, list[LockRecord]]:
+        key = keys.key(folder)
         found: dict[str, list[LockRecord]] = {}
+        if not self._has_locks:
+            return found
         with self._lend.read() as connection:
             rows = connection.execute(
                 _LOCK + "WHERE folder = ? AND name <> x'' AND expires_at_ns > ?",
-                (keys.key(folder), self._now_ns()),
+                (key, self._now_ns()),
             ).fetchall()
         for row in rows:
             found.setdefault(keys.decode(row[-1]), []).append(_lock(row))
         return found
 
     def any_locks(self) -> bool:
-        # The query costs no more than PRAGMA data_version, which would guard a remembered answer.
+        if not self._has_locks:
+            return False
         with self._lend.read() as connection:
             row = connection.execute(
                 "SELECT 1 FROM lock WHERE expires_at_ns > ? LIMIT 1", (self._now_ns(),)

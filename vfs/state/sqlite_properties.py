@@ -6,18 +6,23 @@ from typing import Any
 from vfs.state import keys, limits
 from vfs.state.base import PropertyName, StateStore
 from vfs.state.connections import Connections
+from vfs.state.presence import Presence
 
 
 class SqliteProperties(StateStore):
-    """The part of SqliteStore that keeps dead properties. `_lend` is fixed by the whole."""
+    """The part of SqliteStore that keeps dead properties. All attributes are fixed by the whole."""
 
     _lend: Connections
+    _has_properties: Presence
 
     def properties(self, path: str) -> dict[PropertyName, str]:
+        at = keys.split(keys.key(path))
+        if not self._has_properties:
+            return {}
         with self._lend.read() as connection:
             rows = connection.execute(
                 "SELECT namespace, local_name, value FROM property WHERE folder = ? AND name = ?",
-                keys.split(keys.key(path)),
+                at,
             ).fetchall()
         return {_property_name(row): keys.decode(row[2]) for row in rows}
 
@@ -25,6 +30,8 @@ class SqliteProperties(StateStore):
         self, folder: str, names: Collection[str] | None = None
     ) -> dict[str, dict[PropertyName, str]]:
         key = keys.key(folder)
+        if not self._has_properties:
+            return {}
         wanted = None if names is None else [keys.encode(name) for name in names if name]
         statement = "SELECT namespace, local_name, value, name FROM property WHERE folder = ?"
         with self._lend.read() as connection:

@@ -66,8 +66,9 @@ class Relocation:
         steps, source, target = self._steps, self._source, self._target
         self._rights.check(self._caller, source, Right.READ)
         self._check_computed()
-        waiting.begin()
         entry, there = self._begin()
+        if entry.is_folder or (there is not None and there.is_folder):
+            waiting.begin()
         failures: list[Failure] = []
         with self._cleared(entry, there) as kept:
             if kept:

@@ -10,6 +10,7 @@ from itertools import chain, islice
 
 import msgspec
 
+from providers import waiting
 from providers.base import Entry, Reader
 from providers.errors import (
     Changed,
@@ -168,6 +169,7 @@ class Steps:
         if mount.primary is replica and provider.capabilities.copy:
             replica.call(target, provider.copy, source_below, below, overwrite=True)
             return
+        waiting.begin()
         with self.open(source) as reader:
             made = replica.hand_out(target, provider.create, below, size_hint=reader.entry.size)
             with TreeWriter(made, replica, target, created=False) as writer:

@@ -84,6 +84,7 @@ class Site:
         )
         self.served: Served = serve(gate)
         self.local.health()
+        self.store.health()
 
     def _authenticate(self, _headers: Mapping[str, str], address: str) -> Caller:
         if not self.known:

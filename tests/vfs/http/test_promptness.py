@@ -2,17 +2,28 @@
 
 import fcntl
 import os
+import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from providers import pinned
+from providers.local import LocalOptions, LocalProvider
 from providers.pinned import Pinned
 from tests.vfs.http.conftest import Serve
 from tests.vfs.http.prompt_site import PATIENCE_SECONDS, Site, request
 from vfs.http import promptness
+from vfs.state import connections
+
+LOCK = (
+    b'<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope>'
+    b"<D:locktype><D:write/></D:locktype></D:lockinfo>"
+)
 
 
 @pytest.fixture
@@ -33,6 +44,8 @@ def site(tmp_path: Path, serve: Serve) -> Iterator[Site]:
         ("PUT", "/local/new", (), b"body"),
         ("MKCOL", "/local/e", (), b""),
         ("MOVE", "/local/small", ("Destination: /local/moved",), b""),
+        ("COPY", "/local/small", ("Destination: /local/copied",), b""),
+        ("LOCK", "/local/small", (), LOCK),
         ("DELETE", "/local/small", (), b""),
         ("DELETE", "/local/d", (), b""),
     ],
@@ -48,12 +61,11 @@ def test_what_is_cheap_never_leaves_the_loop(
 @pytest.mark.parametrize(
     ("method", "path", "lines", "body"),
     [
-        ("COPY", "/local/small", ("Destination: /local/copied",), b""),
+        ("COPY", "/local/small", ("Destination: /far/copied",), b""),
         ("PUT", "/local/new", ("X-OC-Mtime: 1",), b"body"),
         ("PUT", "/local/new", (), b"x" * 70_000),
         ("MKCOL", "/local/e", ("Content-Type: application/xml",), b"<a/>"),
         ("MOVE", "/local/small", ("Destination: /far/moved",), b""),
-        ("LOCK", "/local/small", (), b"<a/>"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -81,6 +93,50 @@ def test_what_is_locked_or_has_properties_goes_to_the_pool(site: Site) -> None:
     assert site.store.properties("/local/moved")
 
 
+def test_a_lock_on_a_free_name_makes_its_file_in_the_pool(site: Site) -> None:
+    """Once the lock is taken nothing can start anew."""
+    assert site.ask("LOCK", "/local/new", body=LOCK).status == 201
+    assert site.places() == {"loop", "pool"}
+    assert (site.root / "new").read_bytes() == b""
+    assert len(site.store.locks_on("/local/new")) == 1
+
+
+def test_a_lock_waits_in_the_pool_for_who_writes_to_the_state(site: Site) -> None:
+    """Another process may keep the file; the loop goes on, and the lock comes when it can."""
+    other = sqlite3.connect(site.store._lend._file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with closing(site.served.dial()) as wire:
+        wire.send(request("LOCK", "/local/small", body=LOCK))
+        began = time.monotonic()
+        assert site.ask("GET", "/local/small").body == b"small"
+        assert time.monotonic() - began < PATIENCE_SECONDS
+        other.execute("ROLLBACK")
+        assert wire.reply().status == 200
+    other.close()
+    assert len(site.store.locks_on("/local/small")) == 1
+
+
+def test_the_log_of_the_state_is_written_back_in_the_pool(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "COMMITS_KEPT", 4)
+    threads: list[str] = []
+    really = connections._Pool._write_back
+
+    def write_back(pool: connections._Pool, connection: connections._Connection) -> None:
+        threads.append(threading.current_thread().name)
+        really(pool, connection)
+        assert not connection.in_transaction
+
+    monkeypatch.setattr(connections._Pool, "_write_back", write_back)
+    for _ in range(6):
+        reply = site.ask("LOCK", "/local/small", body=LOCK)
+        token = reply.headers["lock-token"]
+        assert site.ask("UNLOCK", "/local/small", f"Lock-Token: {token}").status == 204
+    assert threads == ["request", "request"]
+    assert site.store.locks_on("/local/small") == []
+
+
 def test_a_file_that_is_not_in_memory_is_read_in_the_pool(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +154,7 @@ def test_a_file_that_is_not_in_memory_is_read_in_the_pool(
 
 
 def test_a_real_page_cache_miss_is_told(site: Site) -> None:
-    """A file system that cannot tell (tmpfs) has everything in memory, or says so for all."""
+    """A file system that cannot tell says so for all."""
     path = site.root / "cold"
     path.write_bytes(os.urandom(1 << 20))
     with path.open("rb") as file:
@@ -108,6 +164,34 @@ def test_a_real_page_cache_miss_is_told(site: Site) -> None:
         assert reader.read_now(512 * 1024, 4096) is None
         warm = reader.read_at(512 * 1024, 4096)
         assert reader.read_now(512 * 1024, 4096) in (warm, None)
+
+
+def test_what_lies_on_no_disk_is_always_there() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        Path(folder, "f").write_bytes(b"content")
+        store = LocalProvider(LocalOptions(root=Path(folder)))
+        with closing(store), store.open("f") as reader:
+            assert reader.read_now(0, 7) == b"content"
+            assert reader.read_now(0, 8) is None
+
+
+@pytest.mark.parametrize("kind", ["large", "holes", "cold"])
+def test_what_is_not_copied_at_once_is_copied_in_the_pool(
+    site: Site, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = site.root / kind
+    path.write_bytes(b"x" * (100_000 if kind == "large" else 5))
+    if kind == "holes":
+        os.truncate(path, 60_000)
+    if kind == "cold":
+        monkeypatch.setattr(pinned, "read_now", lambda *_args, **_more: None)
+    content = path.read_bytes()
+    assert site.ask("COPY", f"/local/{kind}", "Destination: /local/copied").status == 201
+    assert site.places() == {"loop", "pool"}
+    assert (site.root / "copied").read_bytes() == content
+    assert sorted(file.name for file in site.root.iterdir()) == sorted(
+        ["big", "copied", "d", kind, "small"]
+    )
 
 
 def test_a_credential_that_is_not_known_yet_is_verified_in_the_pool(site: Site) -> None:

@@ -44,7 +44,7 @@ def test_only_we_can_read_it(file: Path, umask: int) -> None:
             store.set_properties("/a", {P: "x"})
             names = {entry.name: mode(entry) for entry in file.parent.iterdir()}
             assert names == dict.fromkeys(
-                [file.name, f"{file.name}-wal", f"{file.name}-shm"], 0o600
+                [file.name, *(f"{file.name}-{more}" for more in ("wal", "shm", "commits"))], 0o600
             )
         file.chmod(0o664)
         with SqliteStore(file) as store:

@@ -1,0 +1,27 @@
+"""Presence: whether a table holds anything, without asking it each time."""
+
+from vfs.state.connections import Connections
+
+
+class Presence:
+    """Remembers what it found as long as nobody commits anything.
+
+    `_lend` and `_statement`, which finds one row if there is any, are fixed; `_known` is replaced
+    in one step.
+    """
+
+    def __init__(self, lend: Connections, statement: str) -> None:
+        self._lend = lend
+        self._statement = statement
+        self._known: tuple[int | None, bool] = (None, False)
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything."""
+        now = self._lend.now()
+        known, found = self._known
+        if now is not None and now == known:
+            return found
+        with self._lend.read() as connection:
+            found = connection.execute(self._statement).fetchone() is not None
+        self._known = now, found
+        return found

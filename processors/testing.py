@@ -5,7 +5,6 @@ limit, the memo remembers, the context counts. `CountingSource` tells what was r
 """
 
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from processors.base import Context, Limits, Member, Memo, Params, Processor, Source
-from processors.errors import Cancelled, OverTime, SourceChanged, TooLarge
+from processors.errors import Cancelled, OverTime, SourceChanged
+from processors.spool import Spool
 
 __all__ = [
     "BufferSink",
@@ -161,48 +161,16 @@ class CountingSource:
         return None
 
 
-class BufferSink:
+class BufferSink(Spool):
     """Keeps an output in a temporary file without a name, up to `limit` bytes."""
 
     def __init__(self, limit: int = 1 << 30) -> None:
-        self._limit = limit
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the sink
-        self._written = 0
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append `data`. TooLarge when it would exceed the limit."""
-        size = memoryview(data).nbytes
-        if self._written + size > self._limit:
-            raise TooLarge("the result is too large", limit=f"{self._limit} bytes")
-        self._written += size
-        self._file.write(data)
-
-    def fileno(self) -> int:
-        """Return the descriptor of the file, for writing in any order."""
-        self._file.flush()
-        return self._file.fileno()
+        super().__init__(limit)
 
     @property
     def data(self) -> bytes:
         """All bytes of the output."""
-        self._file.flush()
-        size = os.fstat(self._file.fileno()).st_size
-        return os.pread(self._file.fileno(), size, 0) if size else b""
-
-    def close(self) -> None:
-        """Forget the output."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
+        return self.read(0, os.fstat(self.fileno()).st_size)
 
 
 class MemoryMemo:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from processors.template import Template
+from processors.grammar.template import Template
 from providers import registry
 from providers.base import Options
 from providers.errors import InvalidPath

@@ -12,8 +12,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import track
 
-from processors.compiling import compile_template
-from processors.template import TemplateText
+from processors.grammar.compiling import compile_template
+from processors.grammar.template import TemplateText
 from providers import registry
 from vfs import sample
 from vfs.address import Address

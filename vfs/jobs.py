@@ -10,7 +10,7 @@ import secrets
 import threading
 
 from processors.errors import Busy
-from processors.runner import Progress
+from processors.work.runner import Progress
 from providers.errors import StorageError
 from vfs import errors
 from vfs.auth.caller import Caller

@@ -9,9 +9,9 @@ from pathlib import Path
 from cache.budget import Limits as Room
 from cache.memo import MemoKeeper
 from cache.results import Results
-from processors.catalogue import Catalogue
-from processors.maker import Maker
-from processors.pool import Pool, PoolSettings
+from processors.grammar.catalogue import Catalogue
+from processors.making.maker import Maker
+from processors.work.pool import Pool, PoolSettings
 from providers import linux
 from vfs.config import Config
 from vfs.provenance_log import ProvenanceLog

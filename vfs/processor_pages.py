@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from processors import catalogue, kinds, registry
+from processors import registry
 from processors.base import Processor
-from processors.field_docs import docs_of
-from processors.kinds import Kind
+from processors.grammar import catalogue, kinds
+from processors.grammar.field_docs import docs_of
+from processors.grammar.kinds import Kind
 
 _BUILT_IN = "processors."
 

@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 
-from processors.provenance import Provenance
+from processors.making.provenance import Provenance
 from vfs.state.base import StateStore
 from vfs.state.errors import StateError
 

@@ -18,8 +18,8 @@ import msgspec
 
 from processors import errors as processing
 from processors.base import Limits
-from processors.field_docs import docs_of
-from processors.template import TemplateText
+from processors.grammar.field_docs import docs_of
+from processors.grammar.template import TemplateText
 from providers import registry
 from providers.base import Capabilities, Provider
 from providers.errors import leaves

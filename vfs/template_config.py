@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 
 from processors.base import Limits
-from processors.compiling import TemplateError, compile_template
-from processors.template import Template, TemplateText
+from processors.grammar.compiling import TemplateError, compile_template
+from processors.grammar.template import Template, TemplateText
 from providers.errors import InvalidPath
 from vfs.section import Section
 from vfs.toml_file import TomlFile, dotted, header

@@ -10,9 +10,9 @@ import pytest
 
 from cache.budget import Limits as Room
 from cache.results import Results
-from processors.maker import Maker
-from processors.pool import Pool, PoolSettings
-from processors.provenance import Provenance
+from processors.making.maker import Maker
+from processors.making.provenance import Provenance
+from processors.work.pool import Pool, PoolSettings
 from tests.processors.tiny import LIMITS
 
 

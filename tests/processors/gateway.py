@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cache.budget import Limits as Room
 from cache.results import Results
-from processors.maker import Maker
-from processors.pool import Pool, PoolSettings
+from processors.making.maker import Maker
+from processors.work.pool import Pool, PoolSettings
 from tests.processors.tiny import LIMITS, Bytes, derive
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from processors.base import Context, Folder, Source
-from processors.catalogue import Catalogue
-from processors.compiling import ready_template
 from processors.errors import UnknownName, UnsupportedFormat
 from processors.function import FunctionProcessor, processor
+from processors.grammar.catalogue import Catalogue
+from processors.grammar.compiling import ready_template
 from processors.registry import RegistryError
 from processors.testing import BytesSource, result
 from processors.values import Layers

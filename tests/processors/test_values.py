@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors import kinds
 from processors.errors import BadValue
-from processors.kinds import KINDS, Kind, adapt, fits, kind_of
+from processors.grammar import kinds
+from processors.grammar.kinds import KINDS, Kind, adapt, fits, kind_of
 from processors.values import Grid, Interval, Layers, Range, Size
 
 FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x20]')

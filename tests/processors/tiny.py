@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from processors.base import Context, Limits, Output, Params, Plan, Processor, Sink
-from processors.derivation import Derivation, Step
 from processors.errors import OutOfRange, SourceChanged
+from processors.grammar.derivation import Derivation, Step
 
 MIB = 1 << 20
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from processors.field_docs import docs_of
+from processors.grammar.field_docs import docs_of
 from providers import registry
 from vfs import config, reference
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from processors.provenance import Provenance
+from processors.making.provenance import Provenance
 
 __all__ = ["DerivedStore", "JobRecord", "JobState"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from processors.provenance import Provenance, ProvenanceStep
+from processors.making.provenance import Provenance, ProvenanceStep
 from vfs.state import keys, limits
 from vfs.state.base import StateStore
 from vfs.state.connections import Connections

@@ -10,9 +10,9 @@ from functools import partial
 from itertools import chain
 
 from processors.base import Limits
-from processors.catalogue import Catalogue
 from processors.errors import ProcessingError, SourceChanged
-from processors.maker import Maker
+from processors.grammar.catalogue import Catalogue
+from processors.making.maker import Maker
 from providers import waiting
 from providers.base import Capabilities, Entry, Kind, Options, Reader
 from providers.errors import Changed, IsADirectory, NotADirectory, StorageError

@@ -6,11 +6,11 @@ import msgspec
 
 from processors.base import Limits, Plan
 from processors.errors import ProcessingError
-from processors.kinds import Kind
-from processors.parser import PATH_MAX
-from processors.pattern import SEGMENTS_MAX
-from processors.provenance import Provenance
-from processors.template import Bound, Template
+from processors.grammar.kinds import Kind
+from processors.grammar.parser import PATH_MAX
+from processors.grammar.pattern import SEGMENTS_MAX
+from processors.grammar.template import Bound, Template
+from processors.making.provenance import Provenance
 
 _HELP = """\
 A path below {mount} is a file that is made when it is read.

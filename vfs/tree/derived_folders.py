@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from processors.catalogue import Catalogue
 from processors.errors import OutOfRange
-from processors.pattern import Placeholder
-from processors.template import Bound, Template
+from processors.grammar.catalogue import Catalogue
+from processors.grammar.pattern import Placeholder
+from processors.grammar.template import Bound, Template
 from processors.values import Layers
 from providers.base import Entry, Kind
 from vfs.tree.computed import Sees

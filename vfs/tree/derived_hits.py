@@ -7,8 +7,8 @@ the source is looked at each time, and whether the result is still there.
 import msgspec
 
 from cache.result_file import ResultRecord
-from processors.derivation import Derivation
-from processors.maker import Maker
+from processors.grammar.derivation import Derivation
+from processors.making.maker import Maker
 from providers import waiting
 from providers.base import Entry
 from providers.errors import StorageError

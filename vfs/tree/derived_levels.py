@@ -7,10 +7,10 @@ from the header of the source. A long level is cut into buckets; so a folder hol
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from processors import kinds
 from processors.errors import BadValue
-from processors.pattern import Placeholder
-from processors.template import Bound, Template
+from processors.grammar import kinds
+from processors.grammar.pattern import Placeholder
+from processors.grammar.template import Bound, Template
 from providers.base import Entry
 from providers.errors import NotADirectory, NotFound
 from vfs.tree import paths

@@ -6,11 +6,11 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from processors.catalogue import Catalogue
-from processors.derivation import Step
 from processors.errors import BadValue, ProcessingError
-from processors.parser import parse
-from processors.template import Bound, Template
+from processors.grammar.catalogue import Catalogue
+from processors.grammar.derivation import Step
+from processors.grammar.parser import parse
+from processors.grammar.template import Bound, Template
 from providers.errors import NotFound
 from vfs.tree import paths
 

@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, contextmanager
 
 from cache.result_file import ResultFile
 from processors.base import Limits, Params, Plan
-from processors.derivation import Derivation, Step
 from processors.errors import (
     Busy,
     Cancelled,
@@ -15,8 +14,9 @@ from processors.errors import (
     ProcessingError,
     SourceChanged,
 )
-from processors.maker import Maker, Result
-from processors.template import Template
+from processors.grammar.derivation import Derivation, Step
+from processors.grammar.template import Template
+from processors.making.maker import Maker, Result
 from providers import waiting
 from providers.base import Entry, Kind, Reader
 from providers.errors import NotFound

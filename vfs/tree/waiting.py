@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from processors.runner import Progress, always, ignore
+from processors.work.runner import Progress, always, ignore
 
 
 class Waiting(NamedTuple):

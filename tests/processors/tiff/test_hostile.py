@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from processors.base import Source
+from processors.builtin.window import Window, WindowParams
 from processors.errors import Malformed, OutOfRange, ProcessingError, TooLarge, UnsupportedFormat
 from processors.testing import BytesSource, CountingSource, PlainContext, result
-from processors.tiff.window import Window, WindowParams
 from processors.values import Grid, Layers
 from tests.processors.tiff import hostile
 

@@ -16,11 +16,11 @@ import pytest
 from cache.budget import Limits as Room
 from cache.results import Results
 from processors.base import Limits
-from processors.catalogue import Catalogue
-from processors.compiling import compile_template
-from processors.maker import Maker
-from processors.pool import Pool, PoolSettings
-from processors.template import TemplateText
+from processors.grammar.catalogue import Catalogue
+from processors.grammar.compiling import compile_template
+from processors.grammar.template import TemplateText
+from processors.making.maker import Maker
+from processors.work.pool import Pool, PoolSettings
 from providers.memory import MemoryOptions, MemoryProvider
 from tests.processors.conftest import until
 from tests.processors.tiny import find

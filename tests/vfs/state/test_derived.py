@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from processors.provenance import Provenance, ProvenanceStep
+from processors.making.provenance import Provenance, ProvenanceStep
 from tests.vfs.state.conftest import Backend, Clock
 from vfs.state import limits
 from vfs.state.base import StateStore

@@ -7,11 +7,11 @@ from typing import Any
 from cache.budget import Limits as Room
 from cache.results import Results
 from processors.base import Limits
-from processors.catalogue import Catalogue
-from processors.compiling import compile_template
-from processors.maker import Maker
-from processors.pool import Pool, PoolSettings
-from processors.template import TemplateText
+from processors.grammar.catalogue import Catalogue
+from processors.grammar.compiling import compile_template
+from processors.grammar.template import TemplateText
+from processors.making.maker import Maker
+from processors.work.pool import Pool, PoolSettings
 from providers.base import Entry
 from providers.memory import MemoryOptions, MemoryProvider
 from tests.processors.sheets import PROCESSORS, find, sheet

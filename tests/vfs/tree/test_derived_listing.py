@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from processors.errors import OutOfRange
-from processors.template import TemplateText
+from processors.grammar.template import TemplateText
 from providers.errors import NotFound
 from tests.processors.sheets import sheet
 from tests.vfs.tree.derived_site import MakeSite, Site

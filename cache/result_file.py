@@ -75,9 +75,23 @@ class ResultFile:
         size = min(size, self.record.size - offset)
         return os.pread(self._descriptor, size, offset) if size > 0 else b""
 
+    def read_now(self, offset: int, size: int) -> bytearray | None:
+        """Return what `read_at` would if it is in memory, else None."""
+        buffer = bytearray(size)
+        try:
+            done = os.preadv(self._descriptor, (buffer,), offset, os.RWF_NOWAIT)
+        except OSError:  # the disk has to be asked, or the file system cannot tell
+            return None
+        return buffer if done == size else None
+
+    def detach(self) -> int:
+        """Return the descriptor, which is the caller's from now on."""
+        descriptor, self._descriptor = self._descriptor, -1
+        return descriptor
+
     def close(self) -> None:
         """Give the descriptor back. Closing twice is no error."""
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor = self.detach()
         if descriptor >= 0:
             os.close(descriptor)
 

@@ -12,6 +12,7 @@ from typing import Self
 from cache.boot import boot_tag
 from cache.budget import Budget, Limits, Swept
 from cache.errors import ResultsFull
+from cache.kept_results import KEPT_BYTES, KeptResults
 from cache.result_file import ResultFile, ResultRecord, append_record
 from cache.result_index import ResultIndex
 from cache.single import Flights
@@ -101,22 +102,30 @@ class Results:
         self._index = ResultIndex(folder / f"{RESULTS}.sqlite")
         self._claims = _create(folder / f"{RESULTS}.claims", exclusive=False)
         self.flights = Flights(self._claims, patience_seconds=float("inf"))
+        self._kept = KeptResults()
         self._sweeps = 0
         self._sweeper = Sweeper(self.budget, name="result-sweeper", before=self._prune)
 
-    def get(self, key: str) -> ResultFile | None:
+    def get(self, key: str, *, now: bool = False) -> ResultFile | None:
         """Open a result and mark it as used, or return None.
 
-        While it is open it is not evicted; who purges it does not disturb its readers.
+        While it is used it is not evicted; who purges it does not disturb its readers. With `now`
+        the disk is not asked: None may also mean that it would have to be.
         """
+        kept = self._kept.lend(key)
+        if kept is not None or now:
+            return kept
         try:
             file = ResultFile.open(self._name(key), key, self.tag)
         except OSError as error:
             _LOG.warning("a result cannot be read: %s", error)
             return None
-        if file is not None:
-            with contextlib.suppress(OSError):
-                fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if file is None:
+            return None
+        if file.record.size <= KEPT_BYTES:
+            return self._kept.keep(file)
+        with contextlib.suppress(OSError):
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
         return file
 
     def begin(self, key: str, *, size: int | None, group: str, place: str) -> Draft:
@@ -180,6 +189,7 @@ class Results:
     def close(self) -> None:
         """Stop what runs in the background."""
         self._sweeper.close()
+        self._kept.close()
         self._index.close()
         claims, self._claims = self._claims, -1
         if claims >= 0:
@@ -197,6 +207,7 @@ class Results:
         raise ResultsFull(self.budget.fault() or "the disk of the cache has no room for it")
 
     def _prune(self) -> None:
+        self._kept.tidy()
         self._sweeps += 1
         try:
             if self._sweeps % _PRUNE_SWEEPS:

@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import os
 import threading
+from pathlib import Path
 
 from cache.budget import Limits as Room
 from cache.memo import MemoKeeper
@@ -10,6 +12,7 @@ from cache.results import Results
 from processors.grammar.catalogue import Catalogue
 from processors.making.maker import Maker
 from processors.work.pool import Pool, PoolSettings
+from providers import linux
 from vfs.config import Config
 from vfs.provenance_log import ProvenanceLog
 from vfs.state.base import StateStore
@@ -47,6 +50,7 @@ class Processing:
                 f"server.cache_dir '{folder}' cannot be used, and derived files need it:"
                 f" {error.strerror}; make it writable or name another"
             ) from error
+        self._is_local = _is_local(folder)
         self._memo = MemoKeeper(folder, _part_of(_room(config, settings)))
         days = settings.provenance_days
         self._provenance = ProvenanceLog(
@@ -72,6 +76,7 @@ class Processing:
             Steps(sources),
             mount=settings.prefix,
             limits=settings.limits,
+            prompt=self._is_local,
         )
         # Its sources have breakers of their own, and computing may take its time.
         return Mount(settings.prefix, [Replica(provider, is_guarded=True)])
@@ -93,6 +98,15 @@ class Processing:
             stack.callback(self._results.close)
             stack.callback(self._memo.close)
             stack.callback(self.maker.close)
+
+
+def _is_local(folder: Path) -> bool:
+    """Tell whether a folder lies on a disk of this machine."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return linux.is_local(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _pool(settings: ProcessingConfig, config: Config, processes: int) -> PoolSettings:

@@ -144,9 +144,9 @@ class Maker:
 
         return (self._once(self._lists, key, ask) if source else ask())[0]
 
-    def find(self, derivation: Derivation) -> ResultFile | None:
-        """Open the file if it is there, and mark it as used."""
-        return self._results.get(derivation.key)
+    def find(self, derivation: Derivation, *, now: bool = False) -> ResultFile | None:
+        """Open the file if it is there, and mark it as used; with `now` only if it is open."""
+        return self._results.get(derivation.key, now=now)
 
     def cached(self, derivation: Derivation) -> Result | None:
         """Return the file if it is there, and mark it as used."""

@@ -74,6 +74,7 @@ class Reading:
         """Have a derived file made by a job; None when it is there within that time."""
         if self._jobs is None or request.path.rpartition("/")[2].startswith("."):
             return None
+        waiting.begin()
         try:
             return self._jobs.offer(
                 request.caller, request.path, remake=request.no_cache, wait_seconds=wait_seconds

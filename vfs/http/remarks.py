@@ -1,16 +1,15 @@
 """Remarks of a reader, as headers: how a derived file was come by."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from vfs.http.target import quote
 
 _NAMES = {"cache": "X-Cache", "timing": "Server-Timing", "provenance": "X-Provenance"}
 
 
-def remark_headers(remarks: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:
-    """Yield a header for each remark; hrefs begin with `prefix`."""
-    for name, header in _NAMES.items():
-        if remarks.get(name):
-            yield header, remarks[name]
+def remark_headers(remarks: Mapping[str, str], prefix: str) -> list[tuple[str, str]]:
+    """Return a header for each remark; hrefs begin with `prefix`."""
+    headers = [(_NAMES[name], text) for name, text in remarks.items() if text and name in _NAMES]
     if "canonical" in remarks:
-        yield "Link", f'<{prefix}{quote(remarks["canonical"])}>; rel="canonical"'
+        headers.append(("Link", f'<{prefix}{quote(remarks["canonical"])}>; rel="canonical"'))
+    return headers

@@ -28,12 +28,24 @@ class Touch(msgspec.Struct, frozen=True):
     is_read: bool
 
 
+class LateReader(Reader):
+    """A reader of what may not be made yet: its entry, and making it, may still be refused."""
+
+
 class ComputedProvider(Provider):
     """A provider whose files are made from others. Paths are as for every provider."""
 
     @abstractmethod
     def touches(self, path: str) -> tuple[Touch, ...]:
         """Return what a request for `path` touches, without asking any store."""
+
+    @abstractmethod
+    def prompt_source(self, path: str) -> str | None:
+        """Return the source of a file that may be there already, if that is known at once.
+
+        None where more than this source has to be asked, or where what is made lies on a disk that
+        has to be waited for.
+        """
 
     @abstractmethod
     def stat_for(self, path: str, who: str) -> Entry:

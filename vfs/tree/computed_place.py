@@ -17,7 +17,7 @@ from vfs.auth.caller import Caller
 from vfs.auth.right import Right
 from vfs.auth.rights import Rights
 from vfs.tree import paths
-from vfs.tree.computed import NO_SOURCE, ComputedProvider, Touch
+from vfs.tree.computed import NO_SOURCE, ComputedProvider, LateReader, Touch
 from vfs.tree.handles import TreeReader
 from vfs.tree.mounts import MountTable, Replica
 from vfs.tree.unmade import Unmade
@@ -41,14 +41,17 @@ class ComputedPlace:
         if not table.computes:
             return None
         mount, below = table.find(path)
-        if mount is None or not isinstance(mount.primary.provider, ComputedProvider):
+        if mount is None or mount.computed is None:
             return None
-        return cls(rights, mount.primary, mount.primary.provider, path, below)
+        return cls(rights, mount.primary, mount.computed, path, below)
 
     def admit(self, caller: Caller) -> None:
         """Raise NotFound or Denied unless `caller` may use what the path is made from."""
-        with self._helped(caller):
+        try:
             touches = self._replica.call(self._path, self._provider.touches, self._below)
+        except Unmade as error:
+            self._help(caller, error)
+            raise
         for touch in touches:
             if not self._allows(caller, touch):
                 raise self._refusal(caller, touch)
@@ -82,10 +85,15 @@ class ComputedPlace:
     def open(self, caller: Caller) -> Reader:
         """Return a reader of the file, made if need be."""
         self.admit(caller)
-        with self._helped(caller):
+        try:
             reader = self._replica.hand_out(
                 self._path, self._provider.open_for, self._below, _who(caller)
             )
+        except Unmade as error:
+            self._help(caller, error)
+            raise
+        if not isinstance(reader, LateReader):
+            return TreeReader(reader, self._replica, self._path)
         return _ComputedReader(reader, self._replica, self._path, partial(self._helped, caller))
 
     def refresh(self, caller: Caller, *, remake: bool) -> None:
@@ -102,14 +110,18 @@ class ComputedPlace:
 
     @contextmanager
     def _helped(self, caller: Caller) -> Iterator[None]:
-        """Show with a refusal the nearest path that works, and that `caller` may read."""
+        """Do `_help` for what is raised inside."""
         try:
             yield
         except Unmade as error:
-            error.example = next(
-                (path for path in self._provider.examples(error) if self._works(caller, path)), ""
-            )
+            self._help(caller, error)
             raise
+
+    def _help(self, caller: Caller, error: Unmade) -> None:
+        """Show with a refusal the nearest path that works, and that `caller` may read."""
+        error.example = next(
+            (path for path in self._provider.examples(error) if self._works(caller, path)), ""
+        )
 
     def _works(self, caller: Caller, path: str) -> bool:
         below = path[len(self._path) - len(self._below) :].removeprefix("/")

@@ -13,6 +13,7 @@ from processors.base import Limits
 from processors.errors import ProcessingError, SourceChanged
 from processors.grammar.catalogue import Catalogue
 from processors.making.maker import Maker
+from providers import waiting
 from providers.base import Capabilities, Entry, Kind, Options, Reader
 from providers.errors import Changed, IsADirectory, NotADirectory, StorageError
 from vfs.tree import derived_documents as documents
@@ -32,7 +33,7 @@ _RESOLVED_MAX = 4_096
 class DerivedProvider(ComputedProvider):
     """Serves the templates of a catalogue at `mount`, from sources that `steps` lead to.
 
-    The maker is the caller's to close. All attributes are fixed but `_resolved`, which remembers
+    `prompt` says that its results lie on a disk of this machine. The maker is the caller's to close. All attributes are fixed but `_resolved`, which remembers
     what paths mean: each entry is set in one atomic step and may be lost at any time.
     """
 
@@ -41,13 +42,21 @@ class DerivedProvider(ComputedProvider):
     capabilities = Capabilities(descriptors=True, checksums=frozenset({"sha256"}))
 
     def __init__(
-        self, catalogue: Catalogue, maker: Maker, steps: Steps, *, mount: str, limits: Limits
+        self,
+        catalogue: Catalogue,
+        maker: Maker,
+        steps: Steps,
+        *,
+        mount: str,
+        limits: Limits,
+        prompt: bool = False,
     ) -> None:
         self._catalogue = catalogue
         self._maker = maker
         self._steps = steps
         self._mount = mount
         self._limits = limits
+        self.prompt = prompt
         self._resolved: dict[str, DerivedPath] = {}
         levels = Levels(steps, mount)
         self._results = DerivedResults(maker, steps, levels, mount=mount, limits=limits)
@@ -64,6 +73,9 @@ class DerivedProvider(ComputedProvider):
 
     def touches(self, path: str) -> tuple[Touch, ...]:
         """Return the source, or as far as the path leads to one."""
+        hit = self._results.hits.find(path)
+        if hit is not None:
+            return hit.touches
         with self._refusing(path):
             found = self._resolve(path)
             if found.template is None:
@@ -77,6 +89,11 @@ class DerivedProvider(ComputedProvider):
             if found.bound.inside is not None:
                 return (Touch("/" + "/".join(found.bound.inside), is_read=False),)
             return (Touch(found.template.source_path(found.bound.values)[0], is_read=False),)
+
+    def prompt_source(self, path: str) -> str | None:
+        """Return the source of a result that was found before."""
+        hit = self._results.hits.find(path)
+        return hit.origin.path if hit is not None and self.prompt else None
 
     def stat(self, path: str) -> Entry:
         """Return the entry, for nobody in particular."""
@@ -120,6 +137,9 @@ class DerivedProvider(ComputedProvider):
 
     def open_for(self, path: str, who: str) -> Reader:
         """Return a reader of a result, which may not be made yet, or of a document."""
+        made = self._results.hits.open(path)
+        if made is not None:
+            return made
         name = _name(path)
         with self._refusing(path):
             found = self._resolve(path)
@@ -127,7 +147,7 @@ class DerivedProvider(ComputedProvider):
                 self._folders.entry(found, name, who)
                 raise IsADirectory(path)
             if found.document is None:
-                return self._results.open(found, name, who, partial(self._refusing, path))
+                return self._results.open(found, path, who, partial(self._refusing, path))
             text, mtime_ns = self._document(found, name, who)
         version = hashlib.blake2b(text, digest_size=16).hexdigest()
         return TextReader(Entry(name, Kind.FILE, len(text), mtime_ns, version), text)
@@ -151,6 +171,7 @@ class DerivedProvider(ComputedProvider):
 
     def renew(self, path: str, who: str, *, remake: bool) -> None:
         """Ask the store of the source anew; with `remake`, also make the result once more."""
+        waiting.begin()
         with self._refusing(path):
             found = self._resolve(path)
             source = found.source
@@ -161,6 +182,7 @@ class DerivedProvider(ComputedProvider):
 
     def purge(self, path: str) -> None:
         """Forget a result, or all of a template below a level."""
+        waiting.begin()
         with self._refusing(path):
             found = self._resolve(path)
             if found.is_result:
@@ -173,6 +195,7 @@ class DerivedProvider(ComputedProvider):
 
     def checksum(self, path: str, algorithm: str, *, expect: str | None = None) -> bytes:
         """Return the digest that every result has."""
+        waiting.begin()
         with self._refusing(path):
             found = self._resolve(path)
             if algorithm != "sha256" or not found.is_result or found.document is not None:

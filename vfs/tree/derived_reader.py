@@ -5,19 +5,44 @@ from functools import cached_property
 
 from cache.result_file import ResultFile
 from providers.base import Entry, Reader
+from vfs.tree.computed import LateReader
 
 Remarks = dict[str, str]
 Told = tuple[int, str]
 """The size and the media type of a file."""
 
 
-class DerivedReader(Reader):
+class MadeReader(Reader):
+    """Reads a derived file that is there. All is fixed but the file, which `close` closes."""
+
+    def __init__(self, entry: Entry, remarks: Remarks, file: ResultFile) -> None:
+        self.entry = entry
+        self.remarks = remarks
+        self._file = file
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`."""
+        return self._file.read_at(offset, size)
+
+    def read_now(self, offset: int, size: int) -> bytearray | None:
+        """Return what `read_at` would if it is in memory."""
+        return self._file.read_now(offset, size)
+
+    def fileno(self) -> int | None:
+        """Return the descriptor of the result."""
+        return self._file.fileno()
+
+    def close(self) -> None:
+        """Give the result back."""
+        self._file.close()
+
+
+class DerivedReader(LateReader):
     """Reads one derived file, which is made when its bytes are first wanted.
 
-    `make` returns the file and what is remarked of it, unless `file` is there; `foresee` the size
-    and media type before, None if only making it tells. `describe` makes an entry of them. For one
-    thread until `prepare` has returned; then everything is fixed but the file, which `close`
-    closes.
+    `make` returns the file and what is remarked of it; `foresee` the size and media type before,
+    None if only making it tells. `describe` makes an entry of them. For one thread until `prepare`
+    has returned; then everything is fixed but the file, which `close` closes.
     """
 
     def __init__(
@@ -26,13 +51,12 @@ class DerivedReader(Reader):
         make: Callable[[], tuple[ResultFile, Remarks]],
         foresee: Callable[[], Told | None],
         describe: Callable[[Told], Entry],
-        file: ResultFile | None = None,
     ) -> None:
         self.remarks = remarks
         self._make = make
         self._foresee = foresee
         self._describe = describe
-        self._file = file
+        self._file: ResultFile | None = None
 
     @cached_property
     def entry(self) -> Entry:  # type: ignore[override] # nobody sets it

@@ -17,23 +17,29 @@ from processors.errors import (
 from processors.grammar.derivation import Derivation, Step
 from processors.grammar.template import Template
 from processors.making.maker import Maker, Result
-from providers.base import Entry, Kind
+from providers import waiting
+from providers.base import Entry, Kind, Reader
 from providers.errors import NotFound
 from vfs.tree import derived_documents as documents
 from vfs.tree import paths
+from vfs.tree.computed import Touch
+from vfs.tree.derived_hits import DerivedHits, Hit
 from vfs.tree.derived_levels import Levels
 from vfs.tree.derived_path import DerivedPath
-from vfs.tree.derived_reader import DerivedReader, Remarks, Told
+from vfs.tree.derived_reader import DerivedReader, MadeReader, Remarks, Told
 from vfs.tree.derived_source import Origin, origin_of
 from vfs.tree.steps import Steps
-from vfs.tree.waiting import waiting
+from vfs.tree.waiting import waiting as who_waits
 
 _TRIES = 3
 """A result that is evicted before it is opened is made again, so often."""
 
 
 class DerivedResults:
-    """Names derived files exactly and has them made. All attributes are fixed."""
+    """Names derived files exactly and has them made. All attributes are fixed.
+
+    `hits` opens those that were found before, at a fraction of what it takes to name one.
+    """
 
     def __init__(
         self, maker: Maker, steps: Steps, levels: Levels, *, mount: str, limits: Limits
@@ -43,6 +49,7 @@ class DerivedResults:
         self._levels = levels
         self._mount = mount
         self._limits = limits
+        self.hits = DerivedHits(maker, steps)
 
     def derivation(self, found: DerivedPath) -> tuple[Derivation, Origin]:
         """Return what names the result of a path, and its source as it is now."""
@@ -65,14 +72,17 @@ class DerivedResults:
     def open(
         self,
         found: DerivedPath,
-        name: str,
+        path: str,
         who: str,
         refusing: Callable[[], AbstractContextManager[None]],
-    ) -> DerivedReader:
-        """Return a reader called `name`. The file is made later, and planned if it is asked about.
+    ) -> Reader:
+        """Return a reader of what was `found` at `path`.
 
-        `refusing` stands around what is done later, for its errors.
+        A file that is not there is made later, and planned if it is asked about; `refusing` stands
+        around that, for its errors.
         """
+        waiting.begin()
+        name = paths.basename(f"/{path}")
         derivation, origin = self.derivation(found)
 
         def make() -> tuple[ResultFile, Remarks]:
@@ -88,8 +98,13 @@ class DerivedResults:
             return _entry(name, derivation, origin, *told)
 
         file = self._maker.find(derivation)
+        if file is None:
+            return DerivedReader(self._remarks(derivation), make, foresee, describe)
         remarks = self._remarks(derivation, file, "hit")
-        return DerivedReader(remarks, make, foresee, describe, file)
+        entry = describe((file.record.size, file.record.media_type))
+        touches = (Touch(origin.path, is_read=True),)
+        self.hits.put(path, Hit(derivation, origin, file.record, entry, remarks, touches))
+        return MadeReader(entry, remarks, file)
 
     def plan(self, found: DerivedPath, who: str) -> Plan:
         """Return what a result takes and gives; nothing is made."""
@@ -205,7 +220,7 @@ class DerivedResults:
         self, derivation: Derivation, origin: Origin, who: str, *, fresh: bool = False
     ) -> Result:
         """Have a result made for whoever this thread works for, and only as long as he waits."""
-        here = waiting()
+        here = who_waits()
         with here.blocked():
             return self._maker.make(
                 derivation,

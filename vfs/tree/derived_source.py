@@ -121,6 +121,7 @@ class Origin(NamedTuple):
     mtime_ns: int
     size: int
     open: Callable[[], AbstractContextManager[TreeSource | TreeFolder]]
+    is_folder: bool = False
 
     @property
     def about(self) -> dict[str, object]:
@@ -135,7 +136,7 @@ def origin_of(steps: Steps, entry: Entry, path: str, *, limit: int, without: str
         return Origin(path, entry.version, entry.mtime_ns, entry.size, opened)
     folder = TreeFolder(steps, path, limit=limit, without=without)
     mtime_ns = folder.mtime_ns or entry.mtime_ns
-    return Origin(path, folder.version, mtime_ns, 0, partial(_lent, folder))
+    return Origin(path, folder.version, mtime_ns, 0, partial(_lent, folder), is_folder=True)
 
 
 @contextmanager

@@ -11,6 +11,9 @@ from vfs.tree import paths
 from vfs.tree.computed import READ_ONLY, ComputedProvider
 from vfs.tree.health import Breaker
 
+_KNOWN_MAX = 4_096
+_KNOWN_CHARACTERS = 256
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -92,7 +95,8 @@ class Replica:
 class Mount:
     """One or more providers at one path, in order of preference. All attributes are fixed.
 
-    The first replica is the primary: it takes every change. The others hold the same files, kept
+    `computed` is the provider of files that are made when they are read, None of any other. The
+    first replica is the primary: it takes every change. The others hold the same files, kept
     in step by other means, and answer reads while the primary is down.
     """
 
@@ -111,10 +115,13 @@ class Mount:
         )
         self.read_only = read_only
 
+        provider = self.primary.provider
+        self.computed = provider if isinstance(provider, ComputedProvider) else None
+
     @property
     def computes(self) -> bool:
         """Tell whether its files are made when they are read."""
-        return isinstance(self.primary.provider, ComputedProvider)
+        return self.computed is not None
 
     @property
     def primary(self) -> Replica:
@@ -157,7 +164,7 @@ class Mount:
 
 
 class MountTable:
-    """Every mount by its path. Immutable: a reload makes a new one.
+    """Every mount by its path. Immutable, but for what it remembers: a reload makes a new one.
 
     Folders on the way to a mount exist by themselves, whether or not a store has them, and a mount
     hides what a store has at its path.
@@ -179,10 +186,27 @@ class MountTable:
                 )
                 path = folder
         self.computes = any(mount.computes for mount in self.mounts.values())
-        self._root = Entry("", Kind.FOLDER, 0, made_ns, f"mount-{made_ns:x}")
+        self._entries = {
+            paths.join(folder, name): entry
+            for folder, members in self._children.items()
+            for name, entry in members.items()
+        }
+        self._entries[paths.ROOT] = Entry("", Kind.FOLDER, 0, made_ns, f"mount-{made_ns:x}")
+        # Each request asks several times for one path. An entry is set in one step, or lost.
+        self._found: dict[str, tuple[Mount | None, str]] = {}
 
     def find(self, path: str) -> tuple[Mount | None, str]:
         """Return the mount that serves `path` and the path as its providers know it."""
+        found = self._found.get(path)
+        if found is None:
+            found = self._search(path)
+            if len(path) <= _KNOWN_CHARACTERS:
+                if len(self._found) >= _KNOWN_MAX:
+                    self._found.clear()
+                self._found[path] = found
+        return found
+
+    def _search(self, path: str) -> tuple[Mount | None, str]:
         place = path
         while True:
             mount = self.mounts.get(place)
@@ -205,9 +229,7 @@ class MountTable:
 
     def entry(self, path: str) -> Entry | None:
         """Return the entry of a mount, or of a folder on the way to one; None elsewhere."""
-        if path == paths.ROOT:
-            return self._root
-        return self.children(paths.parent(path)).get(paths.basename(path))
+        return self._entries.get(path)
 
     def within(self, path: str) -> list[Mount]:
         """Return the mounts at or beneath `path`."""

@@ -216,33 +216,33 @@ class LocalProvider(Provider):
 
     def rename(self, source: str, target: str, *, overwrite: bool = False) -> Entry:
         with Translated(source):
-            moved = self.stat(source)
-            if not source:
+            if not check_path(source):
                 raise Denied(detail="the root of a store stays")
+            old_place = self._beneath.parent(source)
+        with old_place, Translated(source):
+            moved = self._found(source, old_place)
             if moved.is_folder and check_path(target).startswith(f"{source}/"):
                 raise InvalidPath(target, detail="a folder cannot move into itself")
             if not check_path(target):
                 raise AlreadyExists(target) if moved.is_folder else IsADirectory(target)
-            old_place = self._beneath.parent(source)
-        with (
-            old_place,
-            Translated(target),
-            self._beneath.parent(target) as place,
-            locked(old_place.folder, place.folder),
-        ):
+            return self._rename(source, old_place, target, moved, overwrite=overwrite)
+
+    def _rename(
+        self, source: str, old_place: Place, target: str, moved: Entry, *, overwrite: bool
+    ) -> Entry:
+        with Translated(target), self._beneath.parent(target) as place, old_place.locked(place):
             status = old_place.status()
             if status is None:
                 raise NotFound(source)
-            same_folder = os.path.sameopenfile(old_place.folder, place.folder)
-            if stat.S_ISLNK(status.st_mode) and not same_folder:
+            if stat.S_ISLNK(status.st_mode) and not old_place.is_beside(place):
                 raise Unsupported(source, detail="a symbolic link stays in its folder")
             old = self._look(target, place)
             if old is not None:
-                if moved.is_folder:
-                    raise AlreadyExists if old.is_folder else NotADirectory
-                if old.is_folder:
+                if moved.is_folder and not old.is_folder:
+                    raise NotADirectory
+                if old.is_folder and not moved.is_folder:
                     raise IsADirectory
-                if not overwrite:
+                if moved.is_folder or not overwrite:
                     raise AlreadyExists
                 if source == target:
                     return moved

@@ -7,6 +7,7 @@ from typing import Self
 
 from providers import linux
 from providers.errors import BadRange, Unsupported
+from providers.folderlock import locked
 
 _TICK_SECONDS = 0.001
 _TICKS = 20
@@ -60,6 +61,14 @@ class Place:
     def unlink(self) -> None:
         """Remove the file or link that stands here."""
         os.unlink(self.name, dir_fd=self.folder)
+
+    def is_beside(self, other: "Place") -> bool:
+        """Tell whether both stand in one folder."""
+        return os.path.sameopenfile(self.folder, other.folder)
+
+    def locked(self, other: "Place") -> locked:
+        """Return what holds the locks of both folders for a `with` block."""
+        return locked(self.folder, other.folder)
 
     def move(self, target: "Place", *, replace: bool) -> None:
         """Rename what stands here in one step.

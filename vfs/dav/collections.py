@@ -14,6 +14,7 @@ from vfs.http.markup import CONTENT_TYPE
 from vfs.http.request import Request, Response
 from vfs.state.base import StateStore
 from vfs.state.errors import StateError, TooLarge, TooMany
+from vfs.tree.steps import Seen
 from vfs.tree.subtree import Failure
 from vfs.tree.tree import Tree
 
@@ -75,6 +76,7 @@ class Collections:
             request.path,
             expect=entry.version if is_conditional and not entry.is_folder else None,
             guard=self._locks.guard(request, lists),
+            seen=Seen(entry),
         )
         return failures_response(request, failures, request.path) if failures else Response(204, [])
 

@@ -199,7 +199,10 @@ class Locks:
         except LockConflict as conflict:
             return _conflict(request, conflict)
         created = self._make_empty(request, lock)
-        return _told(request, 201 if created else 200, lock, self._store.locks_on(request.path))
+        # Beside an exclusive lock there is no other.
+        shared = lock.scope is Scope.SHARED
+        locks = self._store.locks_on(request.path) if shared else [lock]
+        return _told(request, 201 if created else 200, lock, locks)
 
     def _refresh(self, request: Request, seconds: float | None) -> Response:
         if "if" not in request.headers:

@@ -1,7 +1,10 @@
 """COPY and MOVE within this server, also from one store to another."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from providers.base import Entry
-from providers.errors import NotADirectory
+from providers.errors import NotADirectory, StorageError
 from vfs.auth.right import Right
 from vfs.dav.collections import failures_response
 from vfs.dav.if_header import List
@@ -12,6 +15,7 @@ from vfs.http.request import Request, Response
 from vfs.http.target import parse_destination
 from vfs.tree import paths
 from vfs.tree.relocation import Outcome
+from vfs.tree.steps import Seen
 from vfs.tree.tree import Tree
 
 
@@ -28,15 +32,17 @@ class Transfers:
         if depth not in ("0", "infinity"):
             raise BadRequest(400, "The Depth of a COPY is 0 or infinity.")
         target = self._target(request)
-        lists = self._begin(request, target)
-        outcome = self._tree.copy(
-            request.caller,
-            request.path,
-            target,
-            overwrite=overwrites(request),
-            shallow=depth == "0",
-            guard=self._locks.guard(request, lists),
-        )
+        lists, seen = self._begin(request, target)
+        with self._told_of_folder(request, target):
+            outcome = self._tree.copy(
+                request.caller,
+                request.path,
+                target,
+                overwrite=overwrites(request),
+                shallow=depth == "0",
+                guard=self._locks.guard(request, lists),
+                seen=seen,
+            )
         return _told(request, target, outcome)
 
     def move(self, request: Request) -> Response:
@@ -44,15 +50,17 @@ class Transfers:
         if request.headers.get("depth", "infinity").lower() != "infinity":
             raise BadRequest(400, "The Depth of a MOVE is infinity, or is left out.")
         target = self._target(request)
-        lists = self._begin(request, target)
+        lists, seen = self._begin(request, target)
         self._locks.demand(request, request.path, lists, membership=True, beneath=True)
-        outcome = self._tree.rename(
-            request.caller,
-            request.path,
-            target,
-            overwrite=overwrites(request),
-            guard=self._locks.guard(request, lists),
-        )
+        with self._told_of_folder(request, target):
+            outcome = self._tree.rename(
+                request.caller,
+                request.path,
+                target,
+                overwrite=overwrites(request),
+                guard=self._locks.guard(request, lists),
+                seen=seen,
+            )
         return _told(request, target, outcome)
 
     def _target(self, request: Request) -> str:
@@ -64,18 +72,31 @@ class Transfers:
             raise BadRequest(403, "Source and destination overlap; choose another name.")
         return target
 
-    def _begin(self, request: Request, target: str) -> tuple[List, ...]:
-        """Ask everything that can refuse, before anything is touched."""
+    def _begin(self, request: Request, target: str) -> tuple[tuple[List, ...], tuple[Seen, Seen]]:
+        """Ask everything that can refuse, before anything is touched.
+
+        Return the lists of the If header, and what stands at both ends.
+        """
         entry = self._tree.stat(request.caller, request.path, Right.READ)
         require(request, entry)
         lists = self._locks.judge(request)
         there = self._standing(request, target)
-        if there is None:
+        self._locks.demand(request, target, lists, membership=there is None)
+        return lists, (Seen(entry), Seen(there))
+
+    @contextmanager
+    def _told_of_folder(self, request: Request, target: str) -> Iterator[None]:
+        """Answer 409 when what failed in a `with` block has no folder to go to.
+
+        It is asked only then: nearly always it is there.
+        """
+        try:
+            yield
+        except StorageError:
             folder = self._standing(request, paths.parent(target))
             if folder is None or not folder.is_folder:
-                raise BadRequest(409, "The folder of the destination does not exist.")
-        self._locks.demand(request, target, lists, membership=there is None)
-        return lists
+                raise BadRequest(409, "The folder of the destination does not exist.") from None
+            raise
 
     def _standing(self, request: Request, path: str) -> Entry | None:
         try:

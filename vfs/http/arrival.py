@@ -98,7 +98,7 @@ def arrived(line: Line, head: Head, body: Body) -> Arrival:
     return Arrival(
         head.method,
         head.target.decode("latin-1"),
-        {name.decode("latin-1"): value.decode("latin-1") for name, value in head.fields.items()},
+        head.headers,
         body,
         address=line.remote_addr,
         port=line.remote_port,

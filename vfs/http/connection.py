@@ -13,6 +13,7 @@ from vfs.http import head as heads
 from vfs.http.answer import Answer
 from vfs.http.bad_request import BadRequest
 from vfs.http.exchange import Exchange
+from vfs.http.head import Head, Heads
 from vfs.http.line import Host, PeerLost
 from vfs.http.pace import HEAD_SECONDS, IDLE_SECONDS, STALL_SECONDS
 
@@ -48,6 +49,7 @@ class Connection:
         self._buffer = bytearray()
         self._searched = 0
         self._head_end = -1
+        self._heads = Heads()
         self._ended = False
         self._linger_bytes = 0
         self._unsent = memoryview(b"")
@@ -281,14 +283,14 @@ class Connection:
         self._deadline = time.monotonic() + LINGER_SECONDS
         return True
 
-    def _gathered(self) -> bytes:
-        """Return the head that was gathered and make ready for the next."""
+    def _gathered(self) -> Head:
+        """Return the head that was gathered, if it is sound, and make ready for the next."""
         if self._head_end < 0:
             raise BadRequest(431, f"the headers may have {heads.HEAD_MAX_BYTES} bytes")
         data = self._from_buffer(self._head_end)
         self._head_end = -1
         self._searched = 0
-        return data
+        return self._heads.parse(data)
 
     def _from_buffer(self, size: int) -> bytes:
         data = bytes(self._buffer[:size])

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 
 from providers import waiting
 from providers.errors import StorageError
-from vfs.http import head as heads
 from vfs.http.answer import Answer, FileSlice
 from vfs.http.arrival import Arrival, arrived
 from vfs.http.bad_request import BadRequest
@@ -38,7 +37,7 @@ class Exchange:
         self._content: bytes | None = None
         self._reply: Reply | None = None
 
-    def run(self, take_head: Callable[[], bytes], *, now: bool = False) -> bool:
+    def run(self, take_head: Callable[[], Head], *, now: bool = False) -> bool:
         """Answer; tell whether there is still somebody to answer. With `now` it must not wait."""
         answer = self.answer
         if now:
@@ -64,10 +63,10 @@ class Exchange:
             answer.refuse(BadRequest(500, "the gateway failed on this request; its log says why"))
         return True
 
-    def _begin(self, take_head: Callable[[], bytes], *, now: bool) -> None:
+    def _begin(self, take_head: Callable[[], Head], *, now: bool) -> None:
         head = self._head
         if head is None:
-            head = self._head = heads.parse(take_head())
+            head = self._head = take_head()
         native = self._line.host.native
         if now:
             if native is None or head.chunked or head.length > BODY_NOW_BYTES:

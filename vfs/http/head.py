@@ -12,9 +12,12 @@ import httptools
 from vfs.http.bad_request import BadRequest
 
 HEAD_MAX_BYTES = 64 * 1024
+KNOWN_BYTES = 1024
+"""Up to this length a head is remembered until the next one of its connection."""
 TARGET_MAX_BYTES = 16 * 1024
 
 _LINE = re.compile(rb"[A-Z-]+ [!-~]+ HTTP/[0-9]\.[0-9]")
+_PLAIN = re.compile(rb"[A-Z]+ (/[A-Za-z0-9/._~%-]*) ")
 _RAW_BYTE = re.compile(rb"[\x80-\xff]")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?")
 
@@ -48,12 +51,16 @@ _SINGLE = frozenset(
 
 
 class Head:
-    """One parsed request head. Everything is fixed once `parse` has returned it."""
+    """One parsed request head. Everything is fixed once `parse` has returned it.
+
+    `headers` are the `fields` as text, one character for each byte.
+    """
 
     __slots__ = (
         "chunked",
         "expects_continue",
         "fields",
+        "headers",
         "keep_alive",
         "length",
         "method",
@@ -66,10 +73,25 @@ class Head:
         self.target = b""
         self.version = "1.1"
         self.fields: dict[bytes, bytes] = {}
+        self.headers: dict[str, str] = {}
         self.keep_alive = False
         self.chunked = False
         self.length = 0
         self.expects_continue = False
+
+    def at(self, target: bytes) -> "Head":
+        """Return the same head with another target."""
+        other = Head.__new__(Head)
+        other.method = self.method
+        other.target = target
+        other.version = self.version
+        other.fields = self.fields
+        other.headers = self.headers
+        other.keep_alive = self.keep_alive
+        other.chunked = self.chunked
+        other.length = self.length
+        other.expects_continue = self.expects_continue
+        return other
 
 
 class _Fields:
@@ -101,6 +123,35 @@ class _Fields:
 
     def on_headers_complete(self) -> None:
         self.count += 1
+
+
+class Heads:
+    """Parses the heads of one connection, which mostly differ by their targets alone. One thread.
+
+    A head whose target is plain, and all else byte by byte as in the one before, means what that
+    one meant. Of a head nothing is kept longer than its connection has been open.
+    """
+
+    __slots__ = ("_before", "_known", "_rest")
+
+    def __init__(self) -> None:
+        self._before = b""
+        self._rest = b""
+        self._known: Head | None = None
+
+    def parse(self, data: bytes) -> Head:
+        """Return the head in `data`, as the function `parse` does."""
+        plain = _PLAIN.match(data) if len(data) <= KNOWN_BYTES else None
+        if plain is None:
+            return parse(data)
+        start, end = plain.span(1)
+        before, rest = data[:start], data[end:]
+        known = self._known
+        if known is not None and rest == self._rest and before == self._before:
+            return known.at(plain[1])
+        head = parse(data)
+        self._before, self._rest, self._known = before, rest, head
+        return head
 
 
 def parse(data: bytes) -> Head:
@@ -138,6 +189,9 @@ def parse(data: bytes) -> Head:
     head.method = parser.get_method().decode("ascii")
     head.target = receiver.target
     head.fields = receiver.fields
+    head.headers = {
+        name.decode("latin-1"): value.decode("latin-1") for name, value in head.fields.items()
+    }
     head.version = parser.get_http_version()
     _judge(head)
     return head

@@ -13,6 +13,7 @@ from vfs.http.ranges import Span, parse_content_range, parse_update_range
 from vfs.http.request import Request, Response
 from vfs.http.upload_check import UploadCheck
 from vfs.tree.handles import TreeWriter
+from vfs.tree.steps import Seen
 from vfs.tree.tree import Tree
 
 UPDATE_TYPE = "application/x-sabredav-partialupdate"
@@ -91,7 +92,12 @@ class Writing:
         overwrite = entry is not None or (overwrite and request.conditions.if_none_match is None)
         writer = self._opened(
             lambda: self._tree.create(
-                request.caller, request.path, overwrite=overwrite, expect=expect, size_hint=size
+                request.caller,
+                request.path,
+                overwrite=overwrite,
+                expect=expect,
+                size_hint=size,
+                seen=Seen(entry),
             )
         )
         with writer:

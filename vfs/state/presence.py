@@ -15,6 +15,12 @@ class Presence:
         self._statement = statement
         self._known: tuple[int | None, bool] = (None, False)
 
+    @property
+    def is_ruled_out(self) -> bool:
+        """Tell whether there is known to be nothing; it asks nobody."""
+        now = self._lend.now()
+        return now is not None and self._known == (now, False)
+
     def __bool__(self) -> bool:
         """Tell whether there is anything."""
         now = self._lend.now()

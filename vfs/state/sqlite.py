@@ -15,7 +15,7 @@ from vfs.state.presence import Presence
 from vfs.state.sqlite_accounts import SqliteAccounts
 from vfs.state.sqlite_credentials import SqliteCredentials
 from vfs.state.sqlite_derived import SqliteDerived
-from vfs.state.sqlite_locks import SqliteLocks
+from vfs.state.sqlite_locks import ANY_LOCK, SqliteLocks
 from vfs.state.sqlite_properties import SqliteProperties
 from vfs.state.sqlite_uploads import SqliteUploads
 
@@ -59,7 +59,6 @@ WHERE (folder = :folder AND name = :name) OR folder = :key OR (folder >= :low AN
 LIMIT 1
 """
 _ANY_PROPERTY = "SELECT 1 FROM property WHERE folder >= x'' LIMIT 1"
-_ANY_LOCK = "SELECT 1 FROM lock WHERE path >= x'' LIMIT 1"
 # Each part is one look into one index.
 _KNOWS = """
 SELECT 1 FROM property WHERE folder = :folder AND name = :name
@@ -104,7 +103,7 @@ class SqliteStore(
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._lend = Connections(file, wait_seconds)
-        self._has_locks = Presence(self._lend, _ANY_LOCK)
+        self._has_locks = Presence(self._lend, ANY_LOCK)
         self._has_properties = Presence(self._lend, _ANY_PROPERTY)
         self._now_ns = now_ns
 

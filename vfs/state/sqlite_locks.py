@@ -11,6 +11,8 @@ from vfs.state.connections import Connections
 from vfs.state.errors import LockConflict, NoSuchLock, NotLockOwner, TooMany
 from vfs.state.presence import Presence
 
+ANY_LOCK = "SELECT 1 FROM lock WHERE path >= x'' LIMIT 1"
+
 _SECOND_NS = 1_000_000_000
 _LOCK = """
 SELECT token, path, infinite, exclusive, owner_xml, principal, timeout_seconds, created_at_ns,
@@ -58,19 +60,21 @@ class SqliteLocks(StateStore):
         with self._lend.write() as connection:
             now = self._now_ns()
             connection.execute("DELETE FROM lock WHERE expires_at_ns <= ?", (now,))
-            others = self._covering(connection, key, now)
-            if depth is Depth.INFINITY:
-                others += self._beneath(connection, key, now, also_shared=scope is Scope.EXCLUSIVE)
-            if scope is Scope.SHARED:
-                others = [lock for lock in others if lock.scope is Scope.EXCLUSIVE]
-            if others:
-                distinct = {lock.token: lock for lock in others}
-                raise LockConflict(list(distinct.values())[: limits.CONFLICTS_MAX])
-            (held,) = connection.execute(
-                "SELECT count(*) FROM lock WHERE principal = ?", (who,)
-            ).fetchone()
-            if held >= limits.LOCKS_PER_PRINCIPAL_MAX:
-                raise TooMany(f"one user holds at most {limits.LOCKS_PER_PRINCIPAL_MAX} locks")
+            if connection.execute(ANY_LOCK).fetchone() is not None:
+                others = self._covering(connection, key, now)
+                if depth is Depth.INFINITY:
+                    also_shared = scope is Scope.EXCLUSIVE
+                    others += self._beneath(connection, key, now, also_shared=also_shared)
+                if scope is Scope.SHARED:
+                    others = [lock for lock in others if lock.scope is Scope.EXCLUSIVE]
+                if others:
+                    distinct = {lock.token: lock for lock in others}
+                    raise LockConflict(list(distinct.values())[: limits.CONFLICTS_MAX])
+                (held,) = connection.execute(
+                    "SELECT count(*) FROM lock WHERE principal = ?", (who,)
+                ).fetchone()
+                if held >= limits.LOCKS_PER_PRINCIPAL_MAX:
+                    raise TooMany(f"one user holds at most {limits.LOCKS_PER_PRINCIPAL_MAX} locks")
             lock = LockRecord(
                 token=f"opaquelocktoken:{uuid.uuid4()}",
                 path=path,
@@ -113,8 +117,13 @@ class SqliteLocks(StateStore):
 
     def release(self, token: str) -> None:
         with self._lend.write() as connection:
-            self._find(connection, token, self._now_ns())
-            connection.execute("DELETE FROM lock WHERE token = ?", (token,))
+            if not token.isascii():
+                raise NoSuchLock
+            ended = connection.execute(
+                "DELETE FROM lock WHERE token = ? AND expires_at_ns > ?", (token, self._now_ns())
+            )
+            if not ended.rowcount:
+                raise NoSuchLock
 
     def lock(self, token: str) -> LockRecord:
         with self._lend.read() as connection:
@@ -122,14 +131,14 @@ class SqliteLocks(StateStore):
 
     def locks_on(self, path: str) -> list[LockRecord]:
         key = keys.key(path)
-        if not self._has_locks:
+        if self._has_locks.is_ruled_out:
             return []
         with self._lend.read() as connection:
             return self._covering(connection, key, self._now_ns())
 
     def locks_beneath(self, path: str) -> list[LockRecord]:
         key = keys.key(path)
-        if not self._has_locks:
+        if self._has_locks.is_ruled_out:
             return []
         with self._lend.read() as connection:
             return self._beneath(connection, key, self._now_ns(), limit=-1)
@@ -137,7 +146,7 @@ class SqliteLocks(StateStore):
     def locks_of_children(self, folder: str) -> dict[str, list[LockRecord]]:
         key = keys.key(folder)
         found: dict[str, list[LockRecord]] = {}
-        if not self._has_locks:
+        if self._has_locks.is_ruled_out:
             return found
         with self._lend.read() as connection:
             rows = connection.execute(

@@ -8,7 +8,7 @@ from vfs.auth.right import Right
 from vfs.auth.rights import Rights
 from vfs.tree import paths
 from vfs.tree.mounts import Replica
-from vfs.tree.steps import Steps
+from vfs.tree.steps import Seen, Steps
 
 
 class Creation(NamedTuple):
@@ -29,6 +29,7 @@ def admit(
     *,
     overwrite: bool,
     expect: str | None,
+    seen: Seen | None = None,
 ) -> Creation:
     """Check rights and conditions of a parsed path before a byte is taken.
 
@@ -38,7 +39,7 @@ def admit(
     rights.check(caller, path, Right.CREATE, Right.MODIFY)
     replica, below = steps.changeable(path)
     try:
-        entry = steps.existing(path)
+        entry = steps.existing(path, seen)
     except (Unavailable, TimedOut):
         if not steps.accepts_unseen(path):
             raise

@@ -129,6 +129,11 @@ class Mount:
         return self.replicas[0]
 
     @property
+    def is_certain(self) -> bool:
+        """Tell whether what is read here is what a change will find: one store, asked each time."""
+        return len(self.replicas) == 1 and not self.primary.provider.capabilities.deferred
+
+    @property
     def is_prompt(self) -> bool:
         """Tell whether no store of it waits for another machine."""
         for replica in self.replicas:  # noqa: SIM110 - a loop, since it runs on each request

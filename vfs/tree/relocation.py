@@ -14,7 +14,7 @@ from vfs.auth.rights import Rights
 from vfs.tree import paths, subtree
 from vfs.tree.computed_place import ComputedPlace
 from vfs.tree.events import Event, Events, Happening
-from vfs.tree.steps import Steps
+from vfs.tree.steps import Seen, Steps
 from vfs.tree.subtree import Failure, Guard
 
 
@@ -42,6 +42,7 @@ class Relocation:
         target: str,
         overwrite: bool,
         guard: Guard | None,
+        seen: tuple[Seen, Seen] | None = None,
     ) -> None:
         self._steps = steps
         self._rights = rights
@@ -51,6 +52,7 @@ class Relocation:
         self._target = paths.parse(target)
         self._overwrite = overwrite
         self._guard = guard
+        self._seen = seen or (None, None)
 
     def copy(self, *, shallow: bool) -> Outcome:
         """Copy; a folder with all it holds unless `shallow`."""
@@ -134,11 +136,11 @@ class Relocation:
         rights.check(caller, target, Right.CREATE, Right.MODIFY)
         steps.changeable(target)
         steps.refuse_mounts(target)
-        entry = steps.stat(source)
+        entry = steps.standing(source, self._seen[0])
         if entry.is_folder:
             # Where it arrives, the names in it may be there for the caller to list.
             rights.check(caller, source, Right.LIST)
-        there = steps.existing(target)
+        there = steps.existing(target, self._seen[1])
         if there is None:
             rights.check(caller, target, Right.CREATE)
             paths.check_new(target)

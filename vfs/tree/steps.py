@@ -7,6 +7,7 @@ checked: only the tree and its walks call this, after they have checked.
 import contextlib
 from collections.abc import Iterator
 from itertools import chain, islice
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,6 +28,17 @@ from vfs.tree import paths
 from vfs.tree.handles import TreeReader, TreeWriter
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.transfer import pour, same_bytes
+
+
+class Seen(NamedTuple):
+    """What whoever asks for a change has just seen at a path, None for nothing.
+
+    It spares the store the same question once more. What decides is asked again by the store
+    itself, in the step that makes the change.
+    """
+
+    entry: Entry | None
+
 
 LISTING_BATCH = 256
 """Entries fetched under one pass through the breaker: its cost vanishes, memory stays flat."""
@@ -69,6 +81,16 @@ class Steps:
         if here is None:
             return entry
         return msgspec.structs.replace(entry, name=here.name) if entry.is_folder else here
+
+    def standing(self, path: str, seen: Seen | None) -> Entry:
+        """Return the entry at `path`, as it was seen if that is certain."""
+        if seen is not None and seen.entry is not None and self._is_certain(path):
+            return seen.entry
+        return self.stat(path)
+
+    def _is_certain(self, path: str) -> bool:
+        mount, _ = self.table.find(path)
+        return mount is not None and mount.is_certain
 
     def members(self, path: str) -> Iterator[Entry]:
         """Yield what lies in a folder; raise at the call when it cannot be listed."""
@@ -128,9 +150,11 @@ class Steps:
         for mount in self.table.within(path):
             raise Denied(path, detail=f"{mount.path} is mounted beneath it")
 
-    def existing(self, path: str) -> Entry | None:
+    def existing(self, path: str, seen: Seen | None = None) -> Entry | None:
         """Return what the store that takes changes has at `path`, or None."""
         replica, below = self.changeable(path)
+        if seen is not None and self._is_certain(path):
+            return seen.entry
         try:
             return replica.call(path, replica.provider.stat, below)
         except NotFound:

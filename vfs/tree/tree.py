@@ -27,7 +27,7 @@ from vfs.tree.events import Event, Events, Happening
 from vfs.tree.handles import TreeWriter
 from vfs.tree.mounts import MountTable, Replica
 from vfs.tree.relocation import Outcome, Relocation
-from vfs.tree.steps import Steps
+from vfs.tree.steps import Seen, Steps
 from vfs.tree.subtree import Failure, Guard
 
 REMOVED_AT_ONCE_BYTES = 16 * 1024 * 1024
@@ -230,15 +230,23 @@ class Tree:
         overwrite: bool = True,
         expect: str | None = None,
         size_hint: int | None = None,
+        seen: Seen | None = None,
     ) -> TreeWriter:
         """Return a writer of a new content for `path`; see Provider.create.
 
         A new file needs the right `create`, one that is there `modify`. Whoever has only one of
-        them is held to it at commit too.
+        them is held to it at commit too. Here and below, `seen` is what `stat` and `target` have
+        just given for the paths.
         """
         path = paths.parse(path)
         admitted = creation.admit(
-            self._steps, self._rights, caller, path, overwrite=overwrite, expect=expect
+            self._steps,
+            self._rights,
+            caller,
+            path,
+            overwrite=overwrite,
+            expect=expect,
+            seen=seen,
         )
         replica = admitted.replica
         writer = replica.hand_out(
@@ -277,6 +285,7 @@ class Tree:
         *,
         expect: str | None = None,
         guard: Guard | None = None,
+        seen: Seen | None = None,
     ) -> list[Failure]:
         """Remove a file, or a folder with all it holds; return the members that stayed.
 
@@ -292,7 +301,7 @@ class Tree:
         steps.changeable(path)
         steps.refuse_mounts(path)
         with steps.held(path):
-            entry = steps.stat(path)
+            entry = steps.standing(path, seen)
             if expect is not None and entry.version != expect:
                 raise Changed(path)
             if entry.size > REMOVED_AT_ONCE_BYTES:
@@ -322,6 +331,7 @@ class Tree:
         overwrite: bool = False,
         shallow: bool = False,
         guard: Guard | None = None,
+        seen: tuple[Seen, Seen] | None = None,
     ) -> Outcome:
         """Copy a file, or a folder with all it holds (`shallow`: without), also across stores.
 
@@ -336,6 +346,7 @@ class Tree:
             target=target,
             overwrite=overwrite,
             guard=guard,
+            seen=seen,
         ).copy(shallow=shallow)
 
     def rename(
@@ -346,6 +357,7 @@ class Tree:
         *,
         overwrite: bool = False,
         guard: Guard | None = None,
+        seen: tuple[Seen, Seen] | None = None,
     ) -> Outcome:
         """Give a file or folder another name, also across stores.
 
@@ -361,6 +373,7 @@ class Tree:
             target=target,
             overwrite=overwrite,
             guard=guard,
+            seen=seen,
         ).rename()
 
     # Shared by several operations

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vfs.http.bad_request import BadRequest
-from vfs.http.head import HEAD_MAX_BYTES, TARGET_MAX_BYTES, Head, parse
+from vfs.http.head import HEAD_MAX_BYTES, TARGET_MAX_BYTES, Head, Heads, parse
 
 
 def head(*lines: str, line: str = "GET /f HTTP/1.1", host: str = "Host: h") -> bytes:
@@ -212,3 +212,50 @@ def test_any_bytes_are_a_head_or_a_bad_request(data: bytes) -> None:
 
 def test_head_limit_is_beyond_the_target_limit() -> None:
     assert HEAD_MAX_BYTES > TARGET_MAX_BYTES
+
+
+LIKE = b" HTTP/1.1\r\nHost: h\r\nAuthorization: Basic eA==\r\nX-A: \xe4\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (b"GET /a" + LIKE, b"GET /b/c%20d" + LIKE),
+        (b"GET /a" + LIKE, b"GET /a" + LIKE),
+        (b"GET /a" + LIKE, b"DELETE /a" + LIKE),
+        (b"GET /a" + LIKE, b"GET /a?q=1" + LIKE),
+        (b"GET /a" + LIKE, b"GET http://h/a" + LIKE),
+        (b"GET /a" + LIKE, b"GET /\xff" + LIKE),
+        (b"GET /a" + LIKE, b"GET /a" + LIKE.replace(b"eA==", b"eB==")),
+        (b"GET /a" + LIKE, b"GET /a" + LIKE.replace(b"1.1", b"1.0")),
+        (b"GET /a" + LIKE, b"GET /b" + LIKE.replace(b"X-A", b"X-A" * 500)),
+        (b"PUT /a" + LIKE[:-2] + b"Content-Length: 1\r\n\r\n", b"PUT /b" + LIKE),
+    ],
+)
+def test_a_head_like_the_one_before_means_the_same(first: bytes, second: bytes) -> None:
+    """Whatever is remembered of the first, the second is read as if it came alone."""
+    known = Heads()
+    for data in (first, second, first):
+        got, wanted = known.parse(data), parse(data)
+        for name in Head.__slots__:
+            assert getattr(got, name) == getattr(wanted, name)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET  /b" + LIKE,
+        b"GET /b " + LIKE,
+        b"GET /b\x00" + LIKE,
+        b"GET /b" + LIKE.replace(b"Host: h", b"Host: h\r\nHost: i"),
+        b"GET /b" + LIKE.replace(b"Host: h", b"Host : h"),
+        b"CONNECT /b" + LIKE,
+        b"NONE /b" + LIKE,
+    ],
+)
+def test_after_a_sound_head_none_is_taken_that_is_not(data: bytes) -> None:
+    known = Heads()
+    known.parse(b"GET /a" + LIKE)
+    with pytest.raises(BadRequest):
+        known.parse(data)
+    assert known.parse(b"GET /b" + LIKE).target == b"/b"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Final, TypeVar
 
-from providers.errors import RateLimited, StorageError, Unavailable
+from providers.errors import RateLimited, StorageError, TimedOut, Unavailable
 from providers.ssh.session import SftpSession
 
 GROW_AGAIN_SECONDS: Final = 60.0
@@ -61,38 +61,40 @@ class Pool:
             self.give_back(session)
 
     @contextlib.contextmanager
-    def burden(self, session: SftpSession) -> Iterator[None]:
+    def burden(self, session: SftpSession, weight: int = _SLOW) -> Iterator[None]:
         """Let others keep out of a session's way while it does what holds up all of it."""
-        self._add(session, _SLOW)
+        self._add(session, weight)
         try:
             yield
         finally:
-            self._add(session, -_SLOW)
+            self._add(session, -weight)
 
     def ask(self, question: Callable[[SftpSession], Result]) -> Result:
-        """Return the answer to what changes nothing: asked once more when the session is cut."""
-        with self.lease() as session:
-            try:
-                return question(session)
-            except Unavailable:
-                if session.alive:
-                    raise
+        """Return the answer to what changes nothing: asked once more when the session is cut.
+
+        So the question itself is the sign of life that a session long unused has to give.
+        """
+        session, idle_seconds = self._picked()
+        try:
+            return question(session)
+        except (Unavailable, TimedOut) as error:
+            if session.alive or (isinstance(error, TimedOut) and idle_seconds <= _IDLE_SECONDS):
+                raise
+        finally:
+            self.give_back(session)
         with self.lease() as session:
             return question(session)
 
-    def take(self) -> SftpSession:
+    def take(self, *, proven: bool = True) -> SftpSession:
         """Return a session; it counts as busy until it is given back.
 
         Raises what hinders the connection when there is none, at the latest after the time that
-        connecting may take.
+        connecting may take. Who asks again when a session is cut takes one that is not `proven`,
+        which saves a round trip.
         """
-        end = time.monotonic() + self._wait_seconds
         while True:
-            session, idle_seconds = self._pick()
-            if session is None:
-                self._begin(end)
-                continue
-            if idle_seconds > _IDLE_SECONDS:
+            session, idle_seconds = self._picked()
+            if proven and idle_seconds > _IDLE_SECONDS:
                 try:
                     session.realpath(".")
                 except StorageError:
@@ -101,6 +103,15 @@ class Pool:
                         raise
                     continue
             return session
+
+    def _picked(self) -> tuple[SftpSession, float]:
+        """Return a session, made first if need be, and how long it was not used."""
+        end = time.monotonic() + self._wait_seconds
+        while True:
+            session, idle_seconds = self._pick()
+            if session is not None:
+                return session, idle_seconds
+            self._begin(end)
 
     def give_back(self, session: SftpSession) -> None:
         """Say that a session that was taken is not needed any more."""

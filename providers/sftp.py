@@ -74,11 +74,12 @@ class SftpProvider(Provider):
 
     def scandir(self, path: str) -> Iterator[Entry]:
         check_path(path)
+        site = self._site
         with Told(path):
-            if not self.stat(path).is_folder:
-                raise NotADirectory
-        with Told(path), self._site.pool.lease() as session:
-            for name, attributes in session.members(self._site.place(path)):
+            session, handle = site.pool.ask(lambda one: (one, site.enter(one, path)))
+            found = session.members(site.place(path), handle, is_far=site.is_far)
+        with Told(path), site.pool.burden(session, 1), contextlib.closing(found):
+            for name, attributes in found:
                 if (attributes.is_file or attributes.is_folder) and not is_reserved(name):
                     yield entry_of(name, attributes)
 

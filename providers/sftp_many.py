@@ -10,11 +10,11 @@ from providers.errors import InvalidPath, StorageError, TimedOut, Unavailable
 from providers.names import check_path
 from providers.pool import another
 from providers.sftp_site import SftpSite, seen
-from providers.ssh.batch import Small
+from providers.ssh.batch import Small, in_steps
 from providers.ssh.session import SftpSession
 
-_PORTION = 64  # so many paths are looked at together for what stands above them
-_WIDEN_FILES = 32  # after so many files other sessions are asked to help
+_PORTION = 256  # so many paths are looked at together for what stands above them
+_WIDEN_FILES = 64  # with so many files on their way other sessions are asked to help
 
 Found = tuple[str, Content | StorageError]
 
@@ -25,14 +25,15 @@ class _Leg:
     def __init__(self, session: SftpSession) -> None:
         self.session = session
         self.asked: Counter[str] = Counter()
-        self.found: Generator[Small | StorageError]
+        self.found: Generator[Small | StorageError | None]
 
 
 class SftpMany:
     """Gives small files whole. Used by one thread.
 
     What is no plain small file, or goes wrong in any way, is left to `slowly`, which opens one file
-    after the other: so there is one answer to it. All but `_legs`, `_left`, `_failure` is fixed.
+    after the other: so there is one answer to it. What a session did not answer that was cut is
+    asked of another one, unless cuts go on. `_site`, `_size` and `_slowly` are fixed.
     """
 
     def __init__(
@@ -49,36 +50,44 @@ class SftpMany:
         self._legs: list[_Leg] = []
         self._left: deque[str] = deque()
         self._failure: StorageError | None = None
+        self._cuts = 0
 
     def run(self) -> Iterator[Found]:
         """Yield each path once."""
-        first = next(self._paths, None)
-        if first is None:
-            return
-        self._paths = chain((first,), self._paths)
-        count = 0
+        turn = 0
         try:
-            self._begin()
-            while self._legs:
-                leg = self._legs[count % len(self._legs)]
+            while self._legs or self._more():
+                leg = self._legs[turn % len(self._legs)]
                 small = self._next(leg)
                 if small is not None:
                     yield self._answer(leg, small)
+                else:
+                    turn += 1  # all that this session has to ask is sent: the next one's turn
+                    # Near the processors are the limit, which more sessions do not raise.
+                    if self._site.is_far and leg.asked.total() >= _WIDEN_FILES:
+                        self._widen()
                 while self._left:
                     path = self._left.popleft()
                     yield path, self._one(path)
-                count += 1
-                if count % _WIDEN_FILES == 1 and leg.asked.total() >= _PORTION:
-                    self._widen()
             for path in self._paths:
                 yield path, self._one(path)
         finally:
             for leg in tuple(self._legs):
                 self._end(leg)
 
+    def _more(self) -> bool:
+        """Begin with a session if there are paths that none has taken; tell whether it could."""
+        first = next(self._paths, None)
+        if first is None:
+            return False
+        self._paths = chain((first,), self._paths)
+        if self._failure is None:
+            self._begin()
+        return bool(self._legs)
+
     def _begin(self) -> None:
         try:
-            self._join(self._site.pool.take())
+            self._join(self._site.pool.take(proven=self._cuts > 0))
         except StorageError as error:
             self._failure = error
 
@@ -90,7 +99,7 @@ class SftpMany:
 
     def _join(self, session: SftpSession) -> None:
         leg = _Leg(session)
-        leg.found = session.get_many(self._places(leg), self._size)
+        leg.found = in_steps(session, self._places(leg), self._size)
         self._legs.append(leg)
 
     def _places(self, leg: _Leg) -> Iterator[str]:
@@ -105,21 +114,21 @@ class SftpMany:
             yield from map(self._site.place, fit)
 
     def _next(self, leg: _Leg) -> Small | StorageError | None:
-        """Return what comes next over a session; None when it is done, or cut."""
+        """Return what comes next over a session; None when it waits, is done, or was cut."""
         try:
-            small = next(leg.found)
+            return next(leg.found)
         except StopIteration:
             self._end(leg)
-            return None
         except StorageError:
             if leg.session.alive:
                 raise
             self._end(leg)
-            self._left.extend(leg.asked.elements())
-            if not self._legs:
-                self._begin()
-            return None
-        return small
+            self._cuts += 1
+            if self._cuts > self._site.options.connections:
+                self._left.extend(leg.asked.elements())
+            else:
+                self._paths = chain(tuple(leg.asked.elements()), self._paths)
+        return None
 
     def _answer(self, leg: _Leg, small: Small | StorageError) -> Found:
         path = small.path[len(self._site.place("").rstrip("/")) + 1 :]

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Final
 
@@ -45,8 +45,8 @@ LINK = (
 class SftpSite:
     """What readers, writers and the provider share. Used by many threads.
 
-    `options`, `pool`, `stamps`, `memory` and `_stripes` are fixed; `_root`, `_transport` and `_far`
-    are set with the first session, and `_trusted` is changed in single steps.
+    `options`, `pool`, `stamps`, `memory` and `_stripes` are fixed; `_root`, `_transport` and
+    `is_far` are set with the first session, and `_trusted` is changed in single steps.
     """
 
     def __init__(self, options: SftpOptions) -> None:
@@ -59,7 +59,7 @@ class SftpSite:
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
         self._root: str | None = None
         self._transport: Transport | None = None
-        self._far = False
+        self.is_far = False
         self._trusted: dict[str, float] = {}
 
     def stripes(self, *, writing: bool = False) -> int:
@@ -68,7 +68,7 @@ class SftpSite:
         With paramiko all share one processor, so that more of them help only where a server far
         away takes 2 MiB per round trip of each.
         """
-        if self._transport == "paramiko" and not (writing and self._far):
+        if self._transport == "paramiko" and not (writing and self.is_far):
             return 1
         return self.options.connections
 
@@ -93,7 +93,44 @@ class SftpSite:
         found: dict[str, Attributes | StorageError] = {}
         for place, answer in session.stat_many(tuple(places), follow=False):
             found[places[place]] = answer
-        for folder in asked:
+        return self._judged(session, path, asked, found)
+
+    def enter(self, session: SftpSession, path: str) -> bytes:
+        """Return the handle of a folder, after a `look` at it in the same round trip.
+
+        NotADirectory and NotFound where there is none.
+        """
+        asked = [one for one in _above(path) if self._trusted.get(one, 0.0) < time.monotonic()]
+        # The root may be a link. What else is one is opened, but nothing of it is read.
+        places = {self.place(one): one for one in (*asked, path) if one}
+        handle, told = session.enter(self.place(path), tuple(places))
+        try:
+            if path:
+                found = {places[place]: answer for place, answer in told.items()}
+                stands = self._judged(session, path, asked, found)
+                if stands is None:
+                    raise self._missing_root(session) or NotFound()
+                if not entry_of("", stands).is_folder:
+                    raise NotADirectory
+            elif isinstance(handle, NotFound):
+                raise _no_root()
+            if isinstance(handle, StorageError):
+                raise handle
+        except StorageError:
+            if isinstance(handle, bytes) and session.alive:
+                session.leave_handle(handle)
+            raise
+        return handle
+
+    def _judged(
+        self,
+        session: SftpSession,
+        path: str,
+        above: Iterable[str],
+        found: Mapping[str, Attributes | StorageError],
+    ) -> Attributes | None:
+        """Return what was found at `path` if all above it are folders; None for nothing."""
+        for folder in above:
             answer = found[folder]
             if isinstance(answer, StorageError):
                 raise self._missing_root(session) or answer
@@ -101,7 +138,7 @@ class SftpSite:
                 raise Denied(detail=LINK)
             if not answer.is_folder:
                 raise NotADirectory
-            self._trust(folder, now)
+            self._trust(folder, time.monotonic())
         answer = found[path]
         if isinstance(answer, NotFound):
             return None
@@ -175,9 +212,9 @@ class SftpSite:
         """Choose the transport by how far the server is; return the session to go on with."""
         start = time.monotonic()
         session.realpath(".")
-        self._far = time.monotonic() - start > FAR_SECONDS
+        self.is_far = time.monotonic() - start > FAR_SECONDS
         chosen = transport_of(self.options)
-        if self.options.transport == "auto" and chosen == "openssh" and self._far:
+        if self.options.transport == "auto" and chosen == "openssh" and self.is_far:
             try:
                 other = connect(self.options, "paramiko")
             except StorageError:  # it may need what only ssh has

@@ -12,6 +12,7 @@ from providers.ssh import wire
 from providers.ssh.exchange import Exchange, Reply, Request
 from providers.ssh.requests import Requests
 
+_LOOKS = 2  # for each file that may be open so many are looked at: none waits for its LSTAT
 _STATS_AT_ONCE = 128
 _AHEAD_FIRST = 8
 _AHEAD_MOST = 64
@@ -33,7 +34,16 @@ class Small(msgspec.Struct, frozen=True):
 class _File:
     """One path on its way. Used by one thread."""
 
-    __slots__ = ("attributes", "behind", "data", "failure", "is_opened", "left", "path")
+    __slots__ = (
+        "attributes",
+        "behind",
+        "data",
+        "failure",
+        "has_handle",
+        "is_opened",
+        "left",
+        "path",
+    )
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -42,6 +52,7 @@ class _File:
         self.data = b""
         self.failure: StorageError | None = None
         self.is_opened = False
+        self.has_handle = False
         self.left = 1
 
     @property
@@ -66,7 +77,8 @@ class _Many:
     """Small files on their way over one session. Used by one thread.
 
     No more files are open than `session.files_at_once`, nor more bytes on their way than
-    `_BYTES_MOST`; as many again are looked at meanwhile.
+    `_BYTES_MOST`; twice as many are looked at meanwhile. A file counts as open until its CLOSE is
+    sent: the server takes the next OPEN after it, so a round trip far away serves so many files.
     """
 
     def __init__(self, session: Requests, paths: Iterable[str], size: int) -> None:
@@ -75,12 +87,13 @@ class _Many:
         self._names = iter(paths)
         self._limit = min(size, session.read_size)
         self._waiting: deque[_File] = deque()
+        self._looks = session.files_at_once
         self._looking = 0
         self._open = 0
         self._bytes = 0
 
-    def run(self) -> Iterator[Small | StorageError]:
-        """Yield what is found, in any order."""
+    def run(self) -> Iterator[Small | StorageError | None]:
+        """Yield what is found, in any order; None when all is asked and the next step waits."""
         while True:
             batch: list[Request] = []
             ready: list[_File] = []
@@ -88,8 +101,8 @@ class _Many:
                 file = self._step(self.exchange.replies.popleft(), batch)
                 if file is not None:
                     ready.append(file)
-            self._look(batch)
             self._open_waiting(batch)
+            self._look(batch)
             if batch:
                 self._session.dialogue.ask(self.exchange, batch)
             for file in ready:
@@ -97,12 +110,15 @@ class _Many:
             if not self.exchange.outstanding and not self.exchange.replies:
                 return
             if not self.exchange.replies:
+                yield None
                 self._session.dialogue.wait(self.exchange, self.exchange.outstanding - 1)
 
     def _look(self, batch: list[Request]) -> None:
-        free = self._session.files_at_once - self._looking - len(self._waiting)
-        if free < self._session.files_at_once // 4:
+        free = self._looks - self._looking - len(self._waiting)
+        if free < self._looks // 4:
             return
+        # The first time no more, so that other sessions that help find something to do.
+        self._looks = _LOOKS * self._session.files_at_once
         for path in itertools.islice(self._names, free):
             self._looking += 1
             batch.append(Request(wire.LSTAT, wire.name(path), tag=_File(path)))
@@ -134,7 +150,9 @@ class _Many:
                 Request(wire.FSTAT, named, tag=file),
                 Request(wire.CLOSE, named, told=False),
             )
+            file.has_handle = True
             file.left += 1
+            self._open -= 1
             return None
         if kind == wire.DATA:
             file.data = session.parse(wire.parse_string, body)[0]
@@ -142,10 +160,10 @@ class _Many:
             file.behind = session.parse(wire.parse_attributes, body)[0]
         else:
             self._refused(file, kind, body)
+            self._open -= not file.has_handle
         file.left -= 1
         if file.left:
             return None
-        self._open -= 1
         self._bytes -= file.size
         return file
 
@@ -173,6 +191,19 @@ def get_many(session: Requests, paths: Iterable[str], size: int) -> Generator[Sm
     LSTAT comes first, so that no link is followed and no FIFO opened. Then FSTAT behind the bytes
     must tell what LSTAT told. A file over `session.read_size` counts as larger too. What went wrong
     with one path is yielded as its error, with its path.
+    """
+    with contextlib.closing(in_steps(session, paths, size)) as steps:
+        for found in steps:
+            if found is not None:
+                yield found
+
+
+def in_steps(
+    session: Requests, paths: Iterable[str], size: int
+) -> Generator[Small | StorageError | None]:
+    """Yield what `get_many` does, and None where the next step waits for the server.
+
+    So one thread drives several sessions: it sends what all of them have to ask before it waits.
     """
     many = _Many(session, paths, size)
     try:
@@ -207,28 +238,69 @@ def stat_many(
             return
         session.dialogue.wait(exchange, exchange.outstanding // 2)
         while exchange.replies:
-            path, found, body, _ = exchange.replies.popleft()
+            reply = exchange.replies.popleft()
+            path = reply[0]
             assert isinstance(path, str)
             try:
-                if found == wire.STATUS:
-                    session.check(body, path)
-                session.expect(wire.ATTRS, found)
+                yield path, _attributes(session, path, reply)
             except StorageError as error:
                 if not session.alive:
                     raise
                 yield path, error
+
+
+def enter(
+    session: Requests, folder: str, looked_at: Sequence[str]
+) -> tuple[bytes | StorageError, dict[str, wire.Attributes | StorageError]]:
+    """Return the handle of a folder and what LSTAT tells of some paths, in one round trip."""
+    exchange = session.dialogue.exchange()
+    requests = [Request(wire.LSTAT, wire.name(path), tag=path) for path in looked_at]
+    requests.append(Request(wire.OPENDIR, wire.name(folder)))
+    session.dialogue.ask(exchange, requests)
+    session.dialogue.wait(exchange)
+    handle: bytes | StorageError = b""
+    found: dict[str, wire.Attributes | StorageError] = {}
+    for reply in exchange.replies:
+        path, kind, body, _ = reply
+        try:
+            if isinstance(path, str):
+                found[path] = _attributes(session, path, reply)
+                continue
+            if kind == wire.STATUS:
+                session.check(body, folder)
+            session.expect(wire.HANDLE, kind)
+            handle = session.parse(wire.parse_string, body)[0]
+        except StorageError as error:
+            if not session.alive:
+                raise
+            if isinstance(path, str):
+                found[path] = error
             else:
-                yield path, session.parse(wire.parse_attributes, body)[0]
+                handle = error
+    return handle, found
 
 
-def members(session: Requests, path: str) -> Iterator[tuple[str, wire.Attributes]]:
+def _attributes(session: Requests, path: str, reply: Reply) -> wire.Attributes:
+    _, kind, body, _ = reply
+    if kind == wire.STATUS:
+        session.check(body, path)
+    session.expect(wire.ATTRS, kind)
+    return session.parse(wire.parse_attributes, body)[0]
+
+
+def members(
+    session: Requests, path: str, handle: bytes | None = None, *, is_far: bool = False
+) -> Generator[tuple[str, wire.Attributes]]:
     """Yield the members of a folder with what LSTAT would tell, in constant memory.
 
-    8 replies are asked for ahead, and up to 64 in a folder that turns out long.
+    8 replies are asked for ahead, and up to 64 in a folder that turns out long, or if the server
+    is far. A `handle` that the folder has been opened with is closed here.
     """
-    named = wire.string(session.handle(wire.OPENDIR, wire.name(path), path=path))
+    if handle is None:
+        handle = session.handle(wire.OPENDIR, wire.name(path), path=path)
+    named = wire.string(handle)
     exchange = session.dialogue.exchange()
-    ahead, more = _AHEAD_FIRST, True
+    ahead, more = _AHEAD_MOST if is_far else _AHEAD_FIRST, True
     try:
         while more or exchange.outstanding or exchange.replies:
             wanted = ahead - exchange.outstanding - len(exchange.replies)

@@ -14,7 +14,7 @@ _SAFE_BYTES: Final = 32 << 10
 _LARGEST_BYTES: Final = 255 << 10
 # Small files that are open together: few enough for any server, more when it says how many.
 _FILES: Final = 64
-_FILES_MOST: Final = 128
+_FILES_MOST: Final = 256
 _VERSION: Final = 3
 
 _P = ParamSpec("_P")

@@ -143,9 +143,17 @@ class SftpSession(Requests):
         """Yield the attributes of each path, or its error, in any order."""
         return batch.stat_many(self, paths, follow=follow)
 
-    def members(self, path: str) -> Iterator[tuple[str, Attributes]]:
-        """Yield the members of a folder with what `lstat` would tell, in constant memory."""
-        return batch.members(self, path)
+    def enter(
+        self, folder: str, looked_at: Sequence[str]
+    ) -> tuple[bytes | StorageError, dict[str, Attributes | StorageError]]:
+        """Return the handle of a folder, and what stands at some paths. See `batch.enter`."""
+        return batch.enter(self, folder, looked_at)
+
+    def members(
+        self, path: str, handle: bytes | None = None, *, is_far: bool = False
+    ) -> Generator[tuple[str, Attributes]]:
+        """Yield the members of a folder with what `lstat` would tell. See `batch.members`."""
+        return batch.members(self, path, handle, is_far=is_far)
 
     def setstat(self, path: str, attributes: Attributes) -> None:
         """Set those attributes that are not None, of what `path` leads to."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from providers.errors import (
 from providers.pool import Pool
 from providers.sftp import SftpProvider
 from providers.ssh import wire
+from providers.ssh.batch import in_steps
 from providers.ssh.dialogue import Dialogue
 from providers.ssh.exchange import Exchange, Request
 from providers.ssh.session import SftpSession
@@ -132,8 +134,12 @@ def test_a_long_read_takes_help_of_another_session(
     assert helped
 
 
-def test_many_files_that_are_cut(server: Sshd, make: Make, root: Path) -> None:
+@pytest.mark.parametrize("far_seconds", [0.01, 0.0], ids=["near", "far"])
+def test_many_files_that_are_cut(
+    server: Sshd, make: Make, root: Path, monkeypatch: pytest.MonkeyPatch, far_seconds: float
+) -> None:
     """Each comes once and whole all the same; when the server stays away each says so."""
+    monkeypatch.setattr("providers.sftp_site.FAR_SECONDS", far_seconds)
     store = make(connections=2)
     for number in range(600):
         (root / f"f{number}").write_bytes(signed(2000, number))
@@ -149,6 +155,52 @@ def test_many_files_that_are_cut(server: Sshd, make: Make, root: Path) -> None:
     found_ = dict(store.get_many([f"f{number}" for number in range(600)], 4000))
     assert len(found_) == 600
     assert all(isinstance(one, Unavailable) and one.path == path for path, one in found_.items())
+
+
+def test_many_files_far_away_take_several_sessions_at_once(
+    make: Make, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that idle join before the first one is waited for, so each reads a part."""
+    monkeypatch.setattr("providers.sftp_site.FAR_SECONDS", 0.0)
+    store = make(connections=2)
+    data = {f"f{number}": signed(300, number) for number in range(700)}
+    for path, content in data.items():
+        (root / path).write_bytes(content)
+    end = time.monotonic() + 10
+    while len(store._site.pool.sessions) < 2 and time.monotonic() < end:
+        list(store.get_many(data, 1000))
+    used: set[SftpSession] = set()
+
+    def watched(session: SftpSession, *rest: Any) -> Any:
+        used.add(session)
+        return in_steps(session, *rest)
+
+    monkeypatch.setattr("providers.sftp_many.in_steps", watched)
+    found = {path: one.data for path, one in store.get_many(data, 1000) if isinstance(one, Content)}
+    assert found == data
+    assert len(used) == 2
+
+
+def test_a_session_long_unused_is_not_asked_for_a_sign_of_life_first(
+    server: Sshd, store: SftpProvider, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question itself is one: it costs one round trip, and a cut goes unnoticed."""
+    monkeypatch.setattr("providers.pool._IDLE_SECONDS", -1.0)
+    (root / "file").write_bytes(b"x")
+    store.stat("file")
+    asked: list[str] = []
+    realpath = SftpSession.realpath
+
+    def watched(session: SftpSession, path: str) -> str:
+        asked.append(path)
+        return realpath(session, path)
+
+    monkeypatch.setattr(SftpSession, "realpath", watched)
+    assert store.stat("file").size == 1
+    assert [entry.name for entry in store.scandir("")] == ["file"]
+    assert not asked
+    server.cut()
+    assert store.stat("file").size == 1
 
 
 def test_many_files_reach_neither_links_nor_pipes(store: SftpProvider, root: Path) -> None:

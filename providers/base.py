@@ -36,6 +36,7 @@ class Kind(enum.StrEnum):
 
     FILE = "file"
     FOLDER = "folder"
+    __hash__ = str.__hash__  # an Enum's is a function of Python, and not that of an equal text
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -12,6 +12,9 @@ _KIND = 0o170000
 _REGULAR = stat.S_IFREG
 _FOLDER = stat.S_IFDIR
 
+VERSION = "%x-%x-%x-%x"
+"""Inode, modification time, change time and size; a format, as it costs half of an f-string."""
+
 
 def entry_of(name: str, status: os.stat_result) -> Entry:
     """Return the entry of a file or folder.
@@ -41,7 +44,7 @@ def version_of(status: os.stat_result) -> str:
     change time: a rewrite by others who set the modification time back, since nobody can set it.
     The size: an append by others within one tick.
     """
-    return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_size:x}"
+    return VERSION % (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
 
 
 class _Clock:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from providers import linux, waiting
 from providers.base import Entry, Kind
-from providers.inode import entry_of
+from providers.inode import VERSION, entry_of
 from providers.names import RESERVED_PREFIX
 
 _KIND = 0o170000
@@ -49,7 +49,7 @@ def members(folder: int, behind: Callable[[str], Entry | None] | None) -> Iterat
             if kind == _REGULAR:
                 # As `entry_of` would, without a call for each of many.
                 mtime_ns, size = status.st_mtime_ns, status.st_size
-                version = f"{status.st_ino:x}-{mtime_ns:x}-{status.st_ctime_ns:x}-{size:x}"
+                version = VERSION % (status.st_ino, mtime_ns, status.st_ctime_ns, size)
                 yield Entry(name, _FILE, size, mtime_ns, version)
             elif kind == stat.S_IFDIR:
                 yield entry_of(name, status)

@@ -33,7 +33,7 @@ IN_ALL = (*BASIC, SUPPORTEDLOCK, LOCKDISCOVERY)
 PRINCIPALS = "/.headgate-principals"
 """Where the hrefs of principals lie: a reserved name, so no file can be there."""
 
-_SUPPORTED = "".join(
+SUPPORTED = "".join(
     f"<D:lockentry><D:lockscope><D:{scope}/></D:lockscope>"
     "<D:locktype><D:write/></D:locktype></D:lockentry>"
     for scope in ("exclusive", "shared")
@@ -51,18 +51,19 @@ _PRIVILEGES = {
 class Live:
     """Computes the properties of a resource and its members for one request.
 
-    `values` is fixed; `locks` is filled page by page by whoever lists.
+    `values` is fixed; `locks` are those on the requested path and on single members, `inherited`
+    those that all members have.
     """
 
     def __init__(self, tree: Tree, request: Request) -> None:
         self._tree = tree
         self._request = request
         self._usage: tuple[int | None, int | None] | None = None
-        self._inherited: list[LockRecord] = []
+        self.inherited: list[LockRecord] = []
         self.locks: dict[str, list[LockRecord]] = {}
         self.values: Mapping[Name, Value] = {
             **BASIC,
-            SUPPORTEDLOCK: lambda _path, _entry: _SUPPORTED,
+            SUPPORTEDLOCK: lambda _path, _entry: SUPPORTED,
             LOCKDISCOVERY: self._lockdiscovery,
             QUOTA_AVAILABLE: lambda path, entry: self._quota(path, entry)[1],
             QUOTA_USED: lambda path, entry: self._quota(path, entry)[0],
@@ -77,13 +78,13 @@ class Live:
     def take(self, locks: list[LockRecord]) -> None:
         """Take the locks that cover the requested path: some of them its members inherit."""
         self.locks[self._request.path] = locks
-        self._inherited = [lock for lock in locks if lock.depth is Depth.INFINITY]
+        self.inherited = [lock for lock in locks if lock.depth is Depth.INFINITY]
 
     def _lockdiscovery(self, path: str, _entry: Entry) -> str:
         own = self.locks.get(path, [])
         if path == self._request.path:
             return lockdiscovery(self._request, own)
-        return lockdiscovery(self._request, [*own, *self._inherited])
+        return lockdiscovery(self._request, [*own, *self.inherited])
 
     def _quota(self, path: str, entry: Entry) -> tuple[str | None, str | None]:
         """Return used and available bytes of the requested path's store, for folders.

@@ -1,10 +1,12 @@
 """Answers about many resources: 207 Multi-Status, by compiled templates, streamed in blocks."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
+from itertools import chain
 
 from providers.base import Entry
 from vfs.dav.bodies import DAV, Asked, Propfind
+from vfs.dav.columns import Column, Rows
 from vfs.dav.xml import Name, empty_element
 from vfs.http.dates import http_date, rfc3339
 from vfs.http.etags import make_etag
@@ -14,11 +16,12 @@ from vfs.http.media_types import media_type
 Value = Callable[[str, Entry], str | None]
 """Gives the inner XML of a property for a tree path and its entry, None where it has none."""
 
-_BLOCK_CHARACTERS = 64 * 1024
+_BLOCK_BYTES = 64 * 1024
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">\n'
 _PROTECTED = "<D:error><D:cannot-modify-protected-property/></D:error>"
 _OPENING = "<D:response><D:href>"
 _TAIL = "</D:multistatus>\n"
+_NONE: Mapping[Name, str] = {}
 
 
 def _resourcetype(_path: str, entry: Entry) -> str | None:
@@ -111,12 +114,24 @@ class PropfindTemplate:
             return form % (href, *(value for value in values if value is not None))
         return self._with_dead(href, values, dead or {})
 
-    def is_of_entries(self, constant: Collection[Name]) -> bool:
-        """Tell whether an entry alone gives all that is asked for of a resource without dead ones.
+    @property
+    def size(self) -> int:
+        """About how many characters a response has."""
+        return len(self._all_there)
 
-        So it is when each property is basic, or is the same for all of them, as `constant` are.
+    def rows(self, columns: Mapping[Name, Column | None], end: str = "") -> Rows | None:
+        """Return what writes fragments of entries without dead properties; None if none can.
+
+        `columns` says what gives a property, and None if the entries have none; `end` stands behind
+        each name. It takes all that is asked for to be among the columns.
         """
-        return all(name in BASIC or name in constant for name, _ in self._live)
+        if self.asked is Asked.NAMES or any(name not in columns for name in self._tags):
+            return None
+        absent = frozenset(name for name in self._tags if columns[name] is None)
+        given = [columns[name] for name in self._tags]
+        same = {name: column for name, column in columns.items() if isinstance(column, str)}
+        form = fragment(self._form(absent, same, end))
+        return Rows(form, [column for column in given if column and not isinstance(column, str)])
 
     def _with_dead(self, href: str, values: Sequence[str | None], dead: Mapping[Name, str]) -> str:
         there = [
@@ -141,10 +156,15 @@ class PropfindTemplate:
         ]
         return propstat_response(href, [(200, found), (404, missing)])
 
-    def _form(self, absent: frozenset[Name]) -> str:
-        """Return the format of a response in which these live properties are absent."""
+    def _form(
+        self, absent: frozenset[Name], same: Mapping[Name, str] = _NONE, end: str = ""
+    ) -> str:
+        """Return the format of a response in which these live properties are absent.
+
+        Those in `same` have this value and no place in the format.
+        """
         found = [
-            f"{_literal(opening)}%s{_literal(closing)}"
+            _literal(opening) + (_literal(same[name]) if name in same else "%s") + _literal(closing)
             for name, (opening, closing) in self._tags.items()
             if name not in absent
         ]
@@ -153,15 +173,15 @@ class PropfindTemplate:
             for name in (*self._tags, *self._dead)
             if name in self._named and (name in absent or name not in self._tags)
         ]
-        return propstat_response("%s", [(200, found), (404, missing)])
+        return propstat_response(f"%s{end}", [(200, found), (404, missing)])
 
 
-def page(folder: str, fragments: Iterable[str]) -> str:
+def page(folder: str, fragments: list[bytes]) -> bytes:
     """Return the responses of some members of a folder, given its quoted href without a slash.
 
     A fragment is a response from behind the folder's href on.
     """
-    opening = f"{_OPENING}{folder}/"
+    opening = f"{_OPENING}{folder}/".encode()
     return opening + opening.join(fragments)
 
 
@@ -170,19 +190,19 @@ def fragment(response: str) -> str:
     return response.removeprefix(_OPENING)
 
 
-def multistatus(responses: Iterable[str]) -> Iterator[bytes]:
-    """Yield the whole document in blocks; holds one block."""
-    held = [_HEAD]
+def multistatus(responses: Iterable[str], pages: Iterable[bytes] = ()) -> Iterator[bytes]:
+    """Yield the whole document in blocks; holds one block. `pages` are many responses at once."""
+    held = [_HEAD.encode()]
     size = 0
-    for response in responses:
-        held.append(response)
-        size += len(response)
-        if size >= _BLOCK_CHARACTERS:
-            yield "".join(held).encode()
+    for part in chain(map(str.encode, responses), pages):
+        held.append(part)
+        size += len(part)
+        if size >= _BLOCK_BYTES:
+            yield b"".join(held)
             held.clear()
             size = 0
-    held.append(_TAIL)
-    yield "".join(held).encode()
+    held.append(_TAIL.encode())
+    yield b"".join(held)
 
 
 def propstat_response(href: str, groups: Iterable[tuple[int, Sequence[str]]]) -> str:

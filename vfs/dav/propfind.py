@@ -2,13 +2,14 @@
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
-from itertools import chain, islice
+from collections.abc import Collection, Iterator, Mapping
+from itertools import compress, islice
 
-from providers.base import Entry
+from providers.base import Entry, Kind
 from vfs.dav.bodies import Asked, Propfind, parse_propfind
+from vfs.dav.columns import COLUMNS, Column
 from vfs.dav.fragments import Fragments
-from vfs.dav.live import IN_ALL, LOCKDISCOVERY, SUPPORTEDLOCK, Live
+from vfs.dav.live import IN_ALL, LOCKDISCOVERY, SUPPORTED, SUPPORTEDLOCK, Live
 from vfs.dav.locks import Locks
 from vfs.dav.multistatus import PropfindTemplate, fragment, multistatus, page
 from vfs.dav.xml import MAX_BODY_BYTES, Name
@@ -23,6 +24,14 @@ from vfs.tree.tree import Tree
 
 PAGE = 256
 """Members whose dead properties are fetched in one query, and the most that are held at once."""
+
+PAGE_CHARACTERS = 512 * 1024
+"""About what they may take as text: fewer are held at once of those with long answers."""
+
+REMEMBERED_CHARACTERS = 2048
+"""The longest response that is remembered: clients may name properties that nobody has."""
+
+_CONSTANT: Mapping[Name, Column] = {SUPPORTEDLOCK: SUPPORTED, LOCKDISCOVERY: ""}
 
 Dead = dict[Name, str]
 
@@ -64,30 +73,25 @@ class PropFind:
         if needs_locks:
             live.take(self._store.locks_on(request.path))
         own = template.response(href_of(request, request.path, entry), request.path, entry, dead)
-        responses: Iterator[str] = iter((own,))
+        pages: Iterator[bytes] = iter(())
         if depth == "1" and entry.is_folder:
             # Refused as a whole: shown as an empty folder, it would be taken for one by those
             # who keep two folders alike.
             members = self._tree.scandir(request.caller, request.path)
-            if needs_locks:
-                live.locks.update(
-                    (paths.join(request.path, name), locks)
-                    for name, locks in self._store.locks_of_children(request.path).items()
-                )
-            # Without any lock this one is the same for all, too.
-            constant = {SUPPORTEDLOCK} if needs_locks else {SUPPORTEDLOCK, LOCKDISCOVERY}
-            question = _question(wanted) if template.is_of_entries(constant) else None
-            writer = _Members(request, template, self._fragments, question)
-            pages = iter(lambda: list(islice(members, PAGE)), [])
-            responses = chain(
-                responses,
-                (
-                    writer.page(page, self._dead_of(request, page, needed=needs_dead))
-                    for page in pages
-                ),
+            locked = self._store.locks_of_children(request.path) if needs_locks else {}
+            live.locks.update((paths.join(request.path, name), own) for name, own in locked.items())
+            constant = dict(_CONSTANT)
+            if live.inherited:
+                del constant[LOCKDISCOVERY]
+            question = _question(wanted) if template.size <= REMEMBERED_CHARACTERS else None
+            writer = _Members(request, template, constant, self._fragments, question)
+            step = max(1, min(PAGE, PAGE_CHARACTERS // template.size))
+            pages = (
+                writer.page(page, self._dead_of(request, page, needed=needs_dead), locked)
+                for page in iter(lambda: list(islice(members, step)), [])
             )
         headers = [("Content-Type", CONTENT_TYPE), *stale_headers(entry)]
-        return Response(207, headers, multistatus(responses))
+        return Response(207, headers, multistatus((own,), pages))
 
     def _dead_of(self, request: Request, page: list[Entry], *, needed: bool) -> dict[str, Dead]:
         if not needed:
@@ -100,15 +104,17 @@ class PropFind:
 
 
 class _Members:
-    """Writes the responses about members of one folder.
+    """Writes the responses about members of one folder. All attributes are fixed.
 
-    `question` is the number of what is asked, when entries alone give the answer.
+    `constant` are properties that are the same for each member that has no lock of its own.
+    `question` is the number under which answers are remembered, if they are.
     """
 
     def __init__(
         self,
         request: Request,
         template: PropfindTemplate,
+        constant: Mapping[Name, Column],
         fragments: Fragments,
         question: int | None,
     ) -> None:
@@ -117,18 +123,52 @@ class _Members:
         self._template = template
         self._fragments = fragments
         self._question = question
+        self._files = template.rows({**COLUMNS[Kind.FILE], **constant})
+        self._folders = template.rows({**COLUMNS[Kind.FOLDER], **constant}, end="/")
 
-    def page(self, entries: list[Entry], dead: Mapping[str, Dead]) -> str:
-        """Return the responses about some of them; `dead` has the properties of those with any."""
-        if self._question is not None and not dead:
-            return page(self._quoted, self._fragments.texts(self._question, entries, self._text))
-        return page(self._quoted, [self._text(entry, dead.get(entry.name)) for entry in entries])
+    def page(
+        self, entries: list[Entry], dead: Mapping[str, Dead], locked: Collection[str]
+    ) -> bytes:
+        """Return the responses about some of them.
 
-    def _text(self, entry: Entry, dead: Dead | None = None) -> str:
+        `dead` has the properties of those with any, `locked` the names of those with own locks.
+        """
+        if self._files is None:
+            return page(self._quoted, [self._text(entry, dead) for entry in entries])
+        if not dead and not locked:
+            return page(self._quoted, self._plain(entries))
+        is_plain = [not (entry.name in dead or entry.name in locked) for entry in entries]
+        plain = iter(self._plain(list(compress(entries, is_plain))))
+        return page(
+            self._quoted,
+            [
+                next(plain) if simple else self._text(entry, dead)
+                for entry, simple in zip(entries, is_plain, strict=True)
+            ],
+        )
+
+    def _plain(self, entries: list[Entry]) -> list[bytes]:
+        """Return the texts of entries with neither dead properties nor own locks."""
+        if self._question is None:
+            return self._written(entries)
+        return self._fragments.texts(self._question, entries, self._written)
+
+    def _written(self, entries: list[Entry]) -> list[bytes]:
+        assert self._files is not None
+        assert self._folders is not None
+        is_folder = [entry.kind is Kind.FOLDER for entry in entries]
+        if not any(is_folder):
+            return self._files.write(entries)
+        folders = iter(self._folders.write(list(compress(entries, is_folder))))
+        files = iter(self._files.write([entry for entry in entries if not entry.is_folder]))
+        return [next(folders if is_one else files) for is_one in is_folder]
+
+    def _text(self, entry: Entry, dead: Mapping[str, Dead]) -> bytes:
         slash = "/" if entry.is_folder else ""
         href = f"{quote(entry.name)}{slash}"
         path = f"{self._folder}/{entry.name}"
-        return fragment(self._template.response(href, path, entry, dead))
+        response = self._template.response(href, path, entry, dead.get(entry.name))
+        return fragment(response).encode()
 
 
 _numbers = itertools.count()

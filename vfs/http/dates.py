@@ -3,6 +3,7 @@
 import functools
 import re
 import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from vfs.http.bad_request import BadRequest
@@ -37,6 +38,16 @@ def http_date(time_ns: int) -> str:
 def rfc3339(time_ns: int) -> str:
     """Return a time as `1994-11-06T08:49:37Z`, the form of creationdate and of JSON."""
     return _rfc3339(time_ns // _NS)
+
+
+def http_dates(times_ns: Iterable[int]) -> list[str]:
+    """Return `http_date` of each of many times, most of them within the same seconds."""
+    return _each(_http_date, times_ns)
+
+
+def rfc3339s(times_ns: Iterable[int]) -> list[str]:
+    """Return `rfc3339` of each of many times."""
+    return _each(_rfc3339, times_ns)
 
 
 def parse_http_date(value: str) -> int | None:
@@ -85,6 +96,12 @@ def parse_unix_time(field: str, value: str) -> int:
     fraction = int((found[3] or "")[:9].ljust(9, "0"))
     time_ns = int(found[2]) * _NS + fraction
     return -time_ns if found[1] else time_ns
+
+
+def _each(form: Callable[[int], str], times_ns: Iterable[int]) -> list[str]:
+    seconds = [time_ns // _NS for time_ns in times_ns]
+    known = {second: form(second) for second in set(seconds)}
+    return [known[second] for second in seconds]
 
 
 @functools.lru_cache(maxsize=8192)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 
 import msgspec
 
@@ -13,6 +14,7 @@ from vfs.http.bad_request import BadRequest
 CODINGS = ("gzip", "zstd")
 
 _PLAIN = re.compile(r"[A-Za-z0-9._+-]{1,64}")
+_PLAIN_LINES = re.compile(rf"(?:{_PLAIN.pattern}\n)*+")
 _MEMBER = re.compile(r'[ \t]*+(?:(W/)?("[\x21\x23-\x7e\x80-\xff]*+")[ \t]*+)?(?:,|\Z)')
 
 
@@ -42,6 +44,14 @@ def make_etag(version: str, coding: str = "") -> str:
         hashed = hashlib.blake2b(version.encode("utf-8", "surrogatepass"), digest_size=18)
         version = "~" + urlsafe_b64encode(hashed.digest()).decode("ascii")
     return f'"{version}:{coding}"' if coding else f'"{version}"'
+
+
+def make_etags(versions: Sequence[str]) -> list[str]:
+    """Return `make_etag` of each of many versions."""
+    lines = "\n".join((*versions, ""))
+    if _PLAIN_LINES.fullmatch(lines) is not None and lines.count("\n") == len(versions):
+        return [f'"{version}"' for version in versions]
+    return [make_etag(version) for version in versions]
 
 
 def variants(etag: str) -> tuple[str, ...]:

@@ -28,6 +28,11 @@ def escape(text: str) -> str:
     return text if _SPECIAL.search(text) is None else _SPECIAL.sub(_replacement, text)
 
 
+def escape_all(texts: list[str]) -> list[str]:
+    """Return `escape` of each of many texts, at the price of one where none needs it."""
+    return texts if _SPECIAL.search("".join(texts)) is None else list(map(escape, texts))
+
+
 def error_body(condition: str, hrefs: Iterable[str] = (), *, detail: str = "") -> bytes:
     """Return the body of a refusal that names its DAV: precondition, with the hrefs concerned.
 

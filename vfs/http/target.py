@@ -143,6 +143,12 @@ def quote(path: str) -> str:
     return quote_from_bytes(path.encode("utf-8", "surrogateescape"), safe=_HREF_SAFE)
 
 
+def quote_all(names: list[str]) -> list[str]:
+    """Return `quote` of each of many names, at the price of one where none needs it."""
+    is_plain = _NEEDS_NO_QUOTING.fullmatch("".join(names)) is not None
+    return names if is_plain else list(map(quote, names))
+
+
 def _target(place: tuple[str, bool], query: str, authority: str) -> Target:
     path, is_folder = place
     alias = _ALIAS.fullmatch(path) if path.startswith("/remote.php/") else None

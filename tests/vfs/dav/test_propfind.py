@@ -1,6 +1,8 @@
 """PROPFIND: what is asked for, of whom it may be told, under names of any kind."""
 
+import io
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -186,6 +188,73 @@ def test_an_inherited_lock_is_told_once_at_each_member(filled: Site) -> None:
     found = filled.propfind("/a/d", "<prop><lockdiscovery/></prop>", depth="1")
     for member in found.values():
         assert [e.text for e in member.element.iterfind(f".//{DAV}lockroot/{DAV}href")] == ["/a/d"]
+
+
+@pytest.mark.parametrize("inner", ["<allprop/>", "<prop><lockdiscovery/><p xmlns=''/></prop>"])
+def test_in_a_long_listing_each_member_has_its_own(site: Site, inner: str) -> None:
+    """More members than a page, of both kinds; some with locks, some with properties, some both."""
+    site.mkcol("/a/d")
+    files = [f"/a/d/f{number:03d}" for number in range(280)]
+    folders = [f"/a/d/s{number:03d}/" for number in range(280)]
+    for path in files:
+        site.put(path)
+    site.mkcol(*folders)
+    before = site.propfind("/a/d", inner, depth="1")
+    assert sorted(before) == ["/a/d/", *files, *folders]
+    with_property = {*files[100:120], *folders[200:220]}
+    for path in with_property:
+        site.set(path, p="1")
+    with_lock = {*files[110:130], *folders[210:230]}
+    tokens = [(path, site.lock(path)) for path in with_lock]
+    for _ in range(2):
+        found = site.propfind("/a/d", inner, depth="1")
+        assert sorted(found) == sorted(before)
+        assert {h for h, m in found.items() if m.properties.get("p") == 200} == with_property
+        assert {
+            href
+            for href, member in found.items()
+            if member.element.find(f".//{DAV}activelock") is not None
+        } == with_lock
+    for path, token in tokens:
+        assert site("UNLOCK", path, Lock_Token=token).status == 204
+    for path in with_property:
+        site.proppatch(path, "<D:remove><D:prop><p/></D:prop></D:remove>")
+    after = site.propfind("/a/d", inner, depth="1")
+    assert {h: m.properties for h, m in after.items()} == {
+        h: m.properties for h, m in before.items()
+    }
+
+
+def test_what_nobody_has_may_be_asked_at_any_length(site: Site) -> None:
+    """Answers that are long are not remembered, and few are held at once."""
+    site.mkcol("/a/d")
+    for number in range(300):
+        site.put(f"/a/d/f{number}")
+    names = "".join(f"<p{number}{'x' * 1000}/>" for number in range(200))
+    body = f'<D:propfind xmlns:D="DAV:" xmlns="urn:x"><D:prop>{names}</D:prop></D:propfind>'
+    environ = {
+        "REQUEST_METHOD": "PROPFIND",
+        "headgate.target": "/a/d",
+        "HTTP_DEPTH": "1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "SERVER_NAME": "gw.test",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "http",
+    }
+
+    def size() -> int:
+        told = {**environ, "wsgi.input": io.BytesIO(body.encode())}
+        return sum(map(len, site.gate(told, lambda *_: None)))
+
+    size()
+    tracemalloc.start()
+    try:
+        assert size() > 300 * 200 * 1000
+        left, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * 1024 * 1024
+    assert left < 1024 * 1024
 
 
 class _Dead(MemoryProvider):

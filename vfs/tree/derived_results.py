@@ -97,12 +97,14 @@ class DerivedResults:
 
         file = self._maker.find(derivation)
         if file is None:
-            return DerivedReader(self._remarks(derivation), make, foresee, describe)
+            return DerivedReader(
+                self._remarks(derivation), make, foresee, describe, self._maker.variants
+            )
         remarks = self._remarks(derivation, file, "hit")
         entry = describe((file.record.size, file.record.media_type))
         touches = (Touch(origin.path, is_read=True),)
         self.hits.put(path, Hit(derivation, origin, file.record, entry, remarks, touches))
-        return MadeReader(entry, remarks, file)
+        return MadeReader(entry, remarks, file, self._maker.variants)
 
     def plan(self, found: DerivedPath, who: str) -> Plan:
         """Return what a result takes and gives; nothing is made."""

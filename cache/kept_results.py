@@ -9,18 +9,22 @@ from collections import OrderedDict
 from cache.memo import touch
 from cache.result_file import ResultFile
 
-KEPT_MAX = 64
+_KEPT_MAX = 64
 KEPT_BYTES = 4 << 20
 """Larger ones are not kept: to open one is little of what it takes to send it."""
 
 
 class _Kept(ResultFile):
-    """One open file, and how many use it; KeptResults' lock guards both. Closed by the last."""
+    """One open file, and how many read it; KeptResults' lock guards both.
+
+    It is closed when nobody reads it and it is not kept for the next either.
+    """
 
     def __init__(self, file: ResultFile, length: int) -> None:
         super().__init__(file.detach(), file.record)
         self.length = length
-        self.users = 1
+        self.readers = 0
+        self.is_kept = True
 
 
 class _Lent(ResultFile):
@@ -74,7 +78,7 @@ class KeptResults:
             self._forget(key)
             self._kept[key] = kept
             _join(kept)
-            while len(self._kept) > KEPT_MAX:
+            while len(self._kept) > _KEPT_MAX:
                 self._forget(next(iter(self._kept)))
         return _Lent(kept, self._lock)
 
@@ -94,22 +98,26 @@ class KeptResults:
     def _forget(self, key: str) -> None:
         kept = self._kept.pop(key, None)
         if kept is not None:
-            _leave(kept)
+            kept.is_kept = False
+            if not kept.readers:
+                kept.close()
 
 
 def _join(kept: _Kept) -> None:
     """Count a reader in. The first has it locked against eviction."""
-    kept.users += 1
-    if kept.users == 2:
+    kept.readers += 1
+    if kept.readers == 1:
         with contextlib.suppress(OSError):
             fcntl.flock(kept.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def _leave(kept: _Kept) -> None:
-    """Count a user out: a reader, or the one that keeps it for the next."""
-    kept.users -= 1
-    if not kept.users:
-        kept.close()
-    elif kept.users == 1:
+    """Count a reader out."""
+    kept.readers -= 1
+    if kept.readers:
+        return
+    if kept.is_kept:
         with contextlib.suppress(OSError):
             fcntl.flock(kept.fileno(), fcntl.LOCK_UN)
+    else:
+        kept.close()

@@ -21,6 +21,8 @@ from cache.sweeper import Sweeper
 _LOG = logging.getLogger(__name__)
 
 RESULTS = "results"
+CODINGS = ("zstd", "gzip")
+"""What a variant of a result may be coded in."""
 # So many sweeps pass between two looks for rows of the index without a file.
 _PRUNE_SWEEPS = 60
 
@@ -61,6 +63,7 @@ class Draft:
         try:
             size = append_record(self._descriptor, record, self._results.tag)
             self._file.rename(self._place)
+            self._results.purge_variants(record.key)
         except OSError as error:
             raise self._results.full(error) from error
         # Given back at once: a reader takes a lock of its own.
@@ -133,7 +136,7 @@ class Results:
 
         `group` and `place`, a path, are what it can be purged by.
         """
-        self._make_room(size or 0)
+        self.make_room(size or 0)
         try:
             draft = Draft(self, key)
         except OSError as error:
@@ -152,8 +155,24 @@ class Results:
         name.unlink()
         return descriptor
 
+    def has(self, key: str) -> bool:
+        """Tell whether there is a result, sound or not."""
+        return self.place(key).exists()
+
+    def variant(self, key: str, coding: str) -> str:
+        """Return the key of a result's variant in one of the known codings."""
+        assert coding in CODINGS
+        return f"{key}-{coding}"
+
+    def purge_variants(self, key: str) -> None:
+        """Remove what was made of a result by coding it."""
+        for coding in CODINGS:
+            with contextlib.suppress(OSError):
+                os.unlink(self._name(f"{key}-{coding}"))  # noqa: PTH108 - it is text already
+
     def purge(self, key: str) -> bool:
-        """Remove one result; tell whether there was one. Who reads it reads on."""
+        """Remove one result and its variants; tell whether it was there. Who reads it reads on."""
+        self.purge_variants(key)
         try:
             self.place(key).unlink()
         except FileNotFoundError:
@@ -195,7 +214,8 @@ class Results:
         if claims >= 0:
             os.close(claims)
 
-    def _make_room(self, size: int) -> None:
+    def make_room(self, size: int) -> None:
+        """Have room for a result of `size` bytes. Raises ResultsFull."""
         limits = self.budget.limits
         if size > limits.max_bytes:
             raise ResultsFull(f"all results together may have {limits.max_bytes} bytes")

@@ -13,6 +13,7 @@ from cache.errors import ResultsFull
 from cache.result_file import ResultFile, ResultRecord
 from cache.results import Draft, Results
 from cache.single import Flights
+from cache.variants import Variants
 from processors.base import Limits, Output, Plan
 from processors.errors import Cancelled, Crashed, NoResultSpace, OverTime
 from processors.grammar.derivation import Derivation, Step
@@ -56,7 +57,7 @@ class Maker:
 
     `record` is given the Provenance of each computation, in the thread that asked for it: it must
     not take long. `recall` returns the one of a key whose file is not there any more. Results and
-    Runner are the caller's; `close` closes the Runner.
+    Runner are the caller's; `close` closes the Runner. `variants` has them in other codings.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Maker:
     ) -> None:
         self.limits = limits
         self._results = results
+        self.variants = Variants(results)
         self._runner = runner
         self._record = record
         self._recall = recall

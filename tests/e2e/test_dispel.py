@@ -1,6 +1,7 @@
 """Derived files of a whole gateway: the address of the field, as clients and drives use it."""
 
 import dataclasses
+import gzip
 import hashlib
 import io
 import json
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zstandard
 
 from tests import planted
 from tests.e2e.accounts import add_user, as_user, command
@@ -372,3 +374,28 @@ def test_templates_come_and_go_with_a_reload(tmp_path: Path) -> None:
         config.write_text(before)
         command(daemon, "reload")
         assert ask(daemon.target, "GET", "dispel/").status == 404
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_a_coding_of_a_result_is_kept_and_sent_with_its_length(target: Target, coding: str) -> None:
+    """The same bytes each time; another entity tag than the plain one; gone when it is purged."""
+    name = "dispel/hist/~/archive/312/20181129.tif/~/3.csv"
+    plain = ask(target, "GET", name)
+    answers = [ask(target, "GET", name, Accept_Encoding=coding) for _ in range(3)]
+    assert {answer.status for answer in answers} == {200}
+    assert {answer.header("Content-Encoding") for answer in answers} == {coding}
+    assert {answer.header("Content-Length") for answer in answers} == {str(len(answers[0].body))}
+    assert {answer.header("Vary") for answer in answers} == {"Accept-Encoding"}
+    assert len({answer.body for answer in answers}) == 1
+    tag = answers[0].header("ETag")
+    assert tag != plain.header("ETag")
+    assert ask(target, "GET", name, Accept_Encoding=coding, If_None_Match=tag).status == 304
+    unpack = gzip.decompress if coding == "gzip" else _unzstd
+    assert unpack(answers[0].body) == plain.body
+    assert ask(target, "DELETE", name).status == 204
+    again = ask(target, "GET", name, Accept_Encoding=coding)
+    assert (again.body, again.header("X-Cache")) == (answers[0].body, "miss")
+
+
+def _unzstd(data: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompressobj().decompress(data)

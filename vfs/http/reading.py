@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 
 from providers import waiting
@@ -33,6 +34,7 @@ from vfs.http.request import Request, Response
 from vfs.http.staleness import stale_headers
 from vfs.jobs import Jobs
 from vfs.state.derived import JobRecord
+from vfs.tree.handles import TreeReader
 from vfs.tree.tree import Tree
 
 HASH_BLOCK_BYTES = 1 << 20
@@ -144,7 +146,7 @@ class Reading:
             html_listing(request.path, entries, prefix=request.prefix),
         )
 
-    def _file(self, request: Request, reader: Reader) -> Response:
+    def _file(self, request: Request, reader: TreeReader) -> Response:
         is_wanted = request.method == "GET" and not request.conditions.can_fail
         if is_wanted:
             # Whatever it is: so what is made when it is read need not be planned first.
@@ -185,6 +187,11 @@ class Reading:
             headers.append(("Content-Encoding", coding))
             if request.method == "HEAD":
                 return Response(200, headers, [])  # its length is known only once it is made
+            kept = reader.coded(coding, partial(encodings.compress, coding=coding))
+            if kept is not None:
+                reader.close()
+                headers.append(("Content-Length", str(kept.entry.size)))
+                return Response(200, headers, FileSlice(kept, 0, kept.entry.size))
             return Response(200, headers, _Coded(reader, coding))
         spans = self._spans(request, etag, entry.size, entry.mtime_ns)
         if spans is None:

@@ -5,7 +5,7 @@ paths a request touches, and the tree checks the caller's rights there.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -28,7 +28,22 @@ class Touch(msgspec.Struct, frozen=True):
     is_read: bool
 
 
-class LateReader(Reader):
+Encode = Callable[[Iterable[bytes]], Iterator[bytes]]
+"""Puts bytes into a content coding."""
+
+
+class ComputedReader(Reader):
+    """A reader of what was computed."""
+
+    @abstractmethod
+    def coded(self, coding: str, encode: Encode) -> Reader | None:
+        """Return a reader of all of it in a content coding that is kept beside it, or None.
+
+        It is made with `encode` where it is not there.
+        """
+
+
+class LateReader(ComputedReader):
     """A reader of what may not be made yet: its entry, and making it, may still be refused."""
 
 

@@ -82,7 +82,7 @@ class ComputedPlace:
         with self._helped(caller):
             return self._replica.call(self._path, self._provider.members_for, self._below, sees)
 
-    def open(self, caller: Caller) -> Reader:
+    def open(self, caller: Caller) -> TreeReader:
         """Return a reader of the file, made if need be."""
         self.admit(caller)
         try:

@@ -33,8 +33,9 @@ _RESOLVED_MAX = 4_096
 class DerivedProvider(ComputedProvider):
     """Serves the templates of a catalogue at `mount`, from sources that `steps` lead to.
 
-    `prompt` says that its results lie on a disk of this machine. The maker is the caller's to close. All attributes are fixed but `_resolved`, which remembers
-    what paths mean: each entry is set in one atomic step and may be lost at any time.
+    `prompt` says that its results lie on a disk of this machine. The maker is the caller's to
+    close. All attributes are fixed but `_resolved`, which remembers what paths mean: each entry is
+    set in one atomic step and may be lost at any time.
     """
 
     name = "derived"
@@ -122,6 +123,7 @@ class DerivedProvider(ComputedProvider):
 
     def members_for(self, path: str, sees: Sees) -> Iterator[Entry]:
         """Yield templates, values that exist, and at the end results that are there."""
+        waiting.begin()
         with self._refusing(path):
             found = self._resolve(path)
             if not found.is_folder:
@@ -140,6 +142,7 @@ class DerivedProvider(ComputedProvider):
         made = self._results.hits.open(path)
         if made is not None:
             return made
+        waiting.begin()
         name = _name(path)
         with self._refusing(path):
             found = self._resolve(path)

@@ -81,4 +81,4 @@ class DerivedHits:
         if file.record is not hit.record:
             file.close()
             return None
-        return MadeReader(hit.entry, hit.remarks, file)
+        return MadeReader(hit.entry, hit.remarks, file, self._maker.variants)

@@ -3,22 +3,36 @@
 from collections.abc import Callable
 from functools import cached_property
 
+import msgspec
+
 from cache.result_file import ResultFile
+from cache.variants import Variants
+from providers import waiting
 from providers.base import Entry, Reader
-from vfs.tree.computed import LateReader
+from vfs.tree.computed import ComputedReader, Encode, LateReader
 
 Remarks = dict[str, str]
 Told = tuple[int, str]
 """The size and the media type of a file."""
 
 
-class MadeReader(Reader):
-    """Reads a derived file that is there. All is fixed but the file, which `close` closes."""
+class MadeReader(ComputedReader):
+    """Reads a derived file that is there. All is fixed but the file, which `close` closes.
 
-    def __init__(self, entry: Entry, remarks: Remarks, file: ResultFile) -> None:
+    `variants` has it in other codings.
+    """
+
+    def __init__(
+        self, entry: Entry, remarks: Remarks, file: ResultFile, variants: Variants
+    ) -> None:
         self.entry = entry
         self.remarks = remarks
         self._file = file
+        self._variants = variants
+
+    def coded(self, coding: str, encode: Encode) -> Reader | None:
+        """Return it in a coding."""
+        return _coded(self._variants, self._file, self.entry, coding, encode)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`."""
@@ -51,8 +65,10 @@ class DerivedReader(LateReader):
         make: Callable[[], tuple[ResultFile, Remarks]],
         foresee: Callable[[], Told | None],
         describe: Callable[[Told], Entry],
+        variants: Variants,
     ) -> None:
         self.remarks = remarks
+        self._variants = variants
         self._make = make
         self._foresee = foresee
         self._describe = describe
@@ -71,6 +87,12 @@ class DerivedReader(LateReader):
         """Make the file, if it is not there."""
         self._made()
 
+    def coded(self, coding: str, encode: Encode) -> Reader | None:
+        """Return it in a coding, once it is made."""
+        if self._file is None:
+            return None
+        return _coded(self._variants, self._file, self.entry, coding, encode)
+
     def read_at(self, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`."""
         return self._made().read_at(offset, size)
@@ -88,6 +110,19 @@ class DerivedReader(LateReader):
         if self._file is None:
             self._file, self.remarks = self._make()
         return self._file
+
+
+def _coded(
+    variants: Variants, file: ResultFile, entry: Entry, coding: str, encode: Encode
+) -> Reader | None:
+    now = waiting.is_refused()
+    found = variants.get(file, coding, encode, now=now)
+    if found is None:
+        if now:
+            waiting.begin()
+        return None
+    coded = msgspec.structs.replace(entry, size=found.record.size)
+    return MadeReader(coded, {}, found, variants)
 
 
 class TextReader(Reader):

@@ -17,7 +17,6 @@ from processors.errors import (
 from processors.grammar.derivation import Derivation, Step
 from processors.grammar.template import Template
 from processors.making.maker import Maker, Result
-from providers import waiting
 from providers.base import Entry, Kind, Reader
 from providers.errors import NotFound
 from vfs.tree import derived_documents as documents
@@ -29,7 +28,7 @@ from vfs.tree.derived_path import DerivedPath
 from vfs.tree.derived_reader import DerivedReader, MadeReader, Remarks, Told
 from vfs.tree.derived_source import Origin, origin_of
 from vfs.tree.steps import Steps
-from vfs.tree.waiting import waiting as who_waits
+from vfs.tree.waiting import waiting
 
 _TRIES = 3
 """A result that is evicted before it is opened is made again, so often."""
@@ -81,7 +80,6 @@ class DerivedResults:
         A file that is not there is made later, and planned if it is asked about; `refusing` stands
         around that, for its errors.
         """
-        waiting.begin()
         name = paths.basename(f"/{path}")
         derivation, origin = self.derivation(found)
 
@@ -99,12 +97,14 @@ class DerivedResults:
 
         file = self._maker.find(derivation)
         if file is None:
-            return DerivedReader(self._remarks(derivation), make, foresee, describe)
+            return DerivedReader(
+                self._remarks(derivation), make, foresee, describe, self._maker.variants
+            )
         remarks = self._remarks(derivation, file, "hit")
         entry = describe((file.record.size, file.record.media_type))
         touches = (Touch(origin.path, is_read=True),)
         self.hits.put(path, Hit(derivation, origin, file.record, entry, remarks, touches))
-        return MadeReader(entry, remarks, file)
+        return MadeReader(entry, remarks, file, self._maker.variants)
 
     def plan(self, found: DerivedPath, who: str) -> Plan:
         """Return what a result takes and gives; nothing is made."""
@@ -220,7 +220,7 @@ class DerivedResults:
         self, derivation: Derivation, origin: Origin, who: str, *, fresh: bool = False
     ) -> Result:
         """Have a result made for whoever this thread works for, and only as long as he waits."""
-        here = who_waits()
+        here = waiting()
         with here.blocked():
             return self._maker.make(
                 derivation,

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from providers.base import Entry, Reader, Writer
 from providers.errors import StorageError
+from vfs.tree.computed import ComputedReader, Encode
 from vfs.tree.mounts import Replica
 
 
@@ -47,6 +48,16 @@ class TreeReader(Reader):
         pieces = self._reader.read_many(spans)
         while (piece := self._replica.call(self._path, next, pieces, None)) is not None:
             yield piece
+
+    def coded(self, coding: str, encode: Encode) -> Reader | None:
+        """Return a reader of what is kept of it in a content coding, None where nothing is."""
+        if not isinstance(self._reader, ComputedReader):
+            return None
+        found = self._replica.call(self._path, self._reader.coded, coding, encode)
+        if found is None:
+            return None
+        self._replica.acquire()
+        return TreeReader(found, self._replica, self._path)
 
     def fileno(self) -> int | None:
         """Return the descriptor of the provider's reader."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from providers import waiting
-from providers.base import Entry, Reader
+from providers.base import Entry
 from providers.errors import (
     Changed,
     Denied,
@@ -110,11 +110,11 @@ class Steps:
             return entries
         return chain(above.values(), (entry for entry in entries if entry.name not in above))
 
-    def open(self, path: str) -> Reader:
+    def open(self, path: str) -> TreeReader:
         """Return a reader of the first replica that serves."""
         mount, below = self.find(path)
 
-        def start(replica: Replica) -> Reader:
+        def start(replica: Replica) -> TreeReader:
             return TreeReader(replica.hand_out(path, replica.provider.open, below), replica, path)
 
         return mount.read(path, start)

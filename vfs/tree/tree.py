@@ -8,7 +8,7 @@ the provider and emits an event.
 from collections.abc import Iterator
 
 from providers import waiting
-from providers.base import Capabilities, Entry, Reader, Usage, Writer
+from providers.base import Capabilities, Entry, Usage, Writer
 from providers.errors import (
     AlreadyExists,
     Changed,
@@ -24,7 +24,7 @@ from vfs.auth.rights import Rights
 from vfs.tree import creation, paths, subtree
 from vfs.tree.computed_place import ComputedPlace
 from vfs.tree.events import Event, Events, Happening
-from vfs.tree.handles import TreeWriter
+from vfs.tree.handles import TreeReader, TreeWriter
 from vfs.tree.mounts import MountTable, Replica
 from vfs.tree.relocation import Outcome, Relocation
 from vfs.tree.steps import Seen, Steps
@@ -103,7 +103,7 @@ class Tree:
             or rights.leads_somewhere(caller, paths.join(path, entry.name))
         )
 
-    def open(self, caller: Caller, path: str) -> Reader:
+    def open(self, caller: Caller, path: str) -> TreeReader:
         """Return a reader of the file's present version."""
         path = paths.parse(path)
         self._rights.check(caller, path, Right.READ)

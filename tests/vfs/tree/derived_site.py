@@ -50,7 +50,12 @@ class Site:
             processors=lambda: PROCESSORS,
         )
         self.provider = DerivedProvider(
-            catalogue, self.maker, Steps(MountTable(mounts)), mount="/dispel", limits=limits
+            catalogue,
+            self.maker,
+            Steps(MountTable(mounts)),
+            mount="/dispel",
+            limits=limits,
+            prompt=True,
         )
         derived = Mount("/dispel", [Replica(self.provider, is_guarded=True)])
         self.tree = Tree(MountTable([*mounts, derived]), Rights(rules))

@@ -68,7 +68,14 @@ def parse_proppatch(body: bytes) -> tuple[Change, ...]:
 
 
 def parse_lockinfo(body: bytes) -> LockInfo:
-    """Return the lock that a LOCK wants. A refresh has no body and is not asked here."""
+    """Return the lock that a LOCK wants; small bodies are remembered.
+
+    A refresh has no body and is not asked here.
+    """
+    return _cached_lockinfo(body) if len(body) <= _CACHED_BYTES else _lockinfo(body)
+
+
+def _lockinfo(body: bytes) -> LockInfo:
     root = _root(body, "lockinfo")
     scopes = {
         scope.name.local for scope in _children(root, "lockscope") if scope.name.namespace == DAV
@@ -152,6 +159,7 @@ def _propfind(body: bytes) -> Propfind:
 
 
 _cached_propfind = functools.lru_cache(maxsize=256)(_propfind)
+_cached_lockinfo = functools.lru_cache(maxsize=256)(_lockinfo)
 
 
 def _root(body: bytes, local: str) -> Element:

@@ -18,8 +18,9 @@ from vfs.dav.locks import Locks, principal
 from vfs.http.bad_request import BadRequest
 from vfs.http.environ import environ_of
 from vfs.http.request import Request, Response
-from vfs.state.base import StateStore
+from vfs.state.base import Depth, StateStore
 from vfs.state.errors import NoSuchLock
+from vfs.tree import paths
 from vfs.tree.tree import Tree
 
 _REQUEST = "headgate.request"
@@ -104,7 +105,13 @@ class _LockManager:
 
     def is_url_locked_by_token(self, path: str, token: str) -> bool:
         """Tell whether the lock of this token covers `path`."""
-        return any(lock.token == token for lock in self._store.locks_on(path))
+        try:
+            lock = self._store.lock(token)
+        except NoSuchLock:
+            return False
+        return lock.path == path or (
+            lock.depth is Depth.INFINITY and paths.is_within(path, lock.path)
+        )
 
     def is_token_locked_by_user(self, token: str, user: str) -> bool:
         """Tell whether the lock is this user's."""

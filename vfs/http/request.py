@@ -1,6 +1,7 @@
 """Request and Response: what every handler takes and gives."""
 
 import copy
+import functools
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
@@ -48,7 +49,7 @@ class Request:
         self.conditions: Conditions = parse_conditions(arrival.headers)
         self.body: Body = arrival.body
 
-    @property
+    @functools.cached_property
     def origins(self) -> tuple[str, ...]:
         """The schemes and hosts that the client may know this server by."""
         parts = (base.partition("://") for base in self._bases if base)

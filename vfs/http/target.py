@@ -90,6 +90,13 @@ def parse_destination(value: str, origins: Collection[str]) -> Target:
     `origins` are values of `origin`. BadRequest 502 for another server, 400 and 414 as for a
     request target. A password in the URL is dropped and never told.
     """
+    # What may hold a password is not remembered.
+    if len(value) <= KNOWN_CHARACTERS and "@" not in value:
+        return _known_destination(value, tuple(origins))
+    return _parsed_destination(value, origins)
+
+
+def _parsed_destination(value: str, origins: Collection[str]) -> Target:
     value = value.strip(" \t")
     _check_length(value)
     authority = ""
@@ -114,6 +121,9 @@ def parse_destination(value: str, origins: Collection[str]) -> Target:
             403, "Destination lies among the uploads, which take parts by PUT; name a file."
         )
     return target
+
+
+_known_destination = functools.lru_cache(maxsize=1024)(_parsed_destination)
 
 
 def without_secrets(url: str) -> str:

@@ -59,8 +59,8 @@ class SqliteLocks(StateStore):
         granted = limits.lock_seconds(seconds)
         with self._lend.write() as connection:
             now = self._now_ns()
-            connection.execute("DELETE FROM lock WHERE expires_at_ns <= ?", (now,))
             if connection.execute(ANY_LOCK).fetchone() is not None:
+                connection.execute("DELETE FROM lock WHERE expires_at_ns <= ?", (now,))
                 others = self._covering(connection, key, now)
                 if depth is Depth.INFINITY:
                     also_shared = scope is Scope.EXCLUSIVE

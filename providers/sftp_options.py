@@ -8,13 +8,20 @@ from typing import Annotated, Literal
 import msgspec
 
 from providers.base import Options
+from providers.errors import Unavailable
 from providers.secret import Secret
 from providers.ssh.login import Login
 from providers.ssh.openssh import OpenSshStream, available
 from providers.ssh.paramiko_channel import ParamikoStream
 from providers.ssh.session import SftpSession
+from providers.ssh.stream import CLOSED
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+_DROPPED = (
+    "the server closed the connection before SFTP began; its own log says why: its SFTP program "
+    "may not start, or it has this account open no session now"
+)
 
 Transport = Literal["openssh", "paramiko"]
 
@@ -104,6 +111,8 @@ def open_session(
     stream = OpenSshStream(login) if transport == "openssh" else ParamikoStream(login)
     try:
         return SftpSession(stream, silence_seconds=options.answer_seconds)
-    except BaseException:
+    except BaseException as error:
         stream.close()
+        if isinstance(error, Unavailable) and error.detail == CLOSED:
+            raise Unavailable(detail=_DROPPED) from error
         raise

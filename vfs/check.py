@@ -25,6 +25,7 @@ from vfs.auth.vault import VaultError
 from vfs.binding import bind, needs_stored, vault_of
 from vfs.config import Config, StoreConfig
 from vfs.state.sqlite import STATE_FILE, SqliteStore
+from vfs.store_cache import complaint, folder_fault, is_cached
 from vfs.toml_file import ConfigError
 
 LIMIT_SECONDS = 5.0
@@ -100,6 +101,17 @@ def check(config: Config, *, limit_seconds: float = LIMIT_SECONDS) -> Iterator[R
         yield Result(path, place, provider, limit_seconds, text)
 
 
+def cache_fault(config: Config) -> str:
+    """Return what is wrong with the cache folder, if stores need one and it is there already.
+
+    It is not made here: it would belong to who checks, and not to the gateway's user.
+    """
+    folder = config.server.cache_dir
+    needed = any(is_cached(mount, store) for mount in config.mounts for store in mount.stores)
+    fault = folder_fault(folder) if needed and folder.exists() else ""
+    return complaint(folder, fault) if fault else ""
+
+
 def _try(path: str, place: int, store: StoreConfig, inbox: "queue.SimpleQueue[Result]") -> None:
     start = time.monotonic()
     diagnosis = ""
@@ -117,4 +129,6 @@ def _try(path: str, place: int, store: StoreConfig, inbox: "queue.SimpleQueue[Re
 def _diagnose(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     way_out = next((way for leaf, way in _WAYS_OUT.items() if isinstance(error, leaf)), "")
+    if isinstance(error, Unavailable) and not error.temporary:
+        way_out = ""  # it was reached, and its own words name the way out
     return f"{text}; {way_out}" if way_out else text

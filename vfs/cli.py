@@ -177,6 +177,8 @@ def check_config(file: Path) -> None:
             click.echo(f"down  {result.title}: {result.diagnosis}")
         else:
             click.echo(f"ok    {result.title} in {result.seconds * 1000:.0f} ms")
+    if fault := check.cache_fault(settings):
+        click.echo(f"note  {fault}")
     down = sum(bool(result.diagnosis) for result in results)
     if down:
         click.echo(f"The file is right, but {down} of {len(results)} stores are down.")

@@ -1,8 +1,11 @@
 """StoreCache: the one cache of a gateway, and the stores that are read through it."""
 
+import errno
 import logging
 import os
+import tempfile
 from hashlib import blake2b
+from pathlib import Path
 
 import msgspec
 
@@ -19,6 +22,7 @@ from vfs.config import Config, MountConfig, StoreConfig
 _log = logging.getLogger(__name__)
 
 _DAY_SECONDS = 86_400
+_PROBE_BYTES = 4096
 
 
 class StoreCache:
@@ -38,12 +42,7 @@ class StoreCache:
         folder = config.server.cache_dir
         self.fault = _fault(config)
         if self.fault:
-            _log.warning(
-                "server.cache_dir '%s' cannot be used, so nothing is cached: %s; make it writable"
-                " or name another",
-                folder,
-                self.fault,
-            )
+            _log.warning("%s", complaint(folder, self.fault))
         self.blocks = BlockCache(folder, limits)
         self.listings = Listings(self.blocks.database)
         self._settings = settings
@@ -87,10 +86,30 @@ def cache_name(mount: MountConfig, store: StoreConfig) -> str:
     return f"{mount.path}#{blake2b(options, digest_size=6).hexdigest()}"
 
 
+def complaint(folder: Path, fault: str) -> str:
+    """Return the sentence for a folder that cannot be used, and the way out."""
+    way_out = "make room" if fault == os.strerror(errno.ENOSPC) else "make it writable"
+    return (
+        f"server.cache_dir '{folder}' cannot be used, so nothing is cached: {fault};"
+        f" {way_out} or name another"
+    )
+
+
+def folder_fault(folder: Path) -> str:
+    """Return why a file cannot be kept in a folder; "" when it can."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
 def _fault(config: Config) -> str:
     folder = config.server.cache_dir
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         return error.strerror or str(error)
-    return "" if os.access(folder, os.W_OK | os.X_OK) else "Permission denied"
+    return folder_fault(folder)

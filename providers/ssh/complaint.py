@@ -10,6 +10,7 @@ import re
 from providers.errors import BadCredentials, RateLimited, StorageError, Unavailable
 from providers.ssh import host_keys
 from providers.ssh.login import Login
+from providers.ssh.stream import CLOSED
 
 _LOG = logging.getLogger(__name__)
 _LOGGED_CHARACTERS = 500
@@ -72,7 +73,7 @@ def understand(said: str, login: Login) -> StorageError:
     if said.strip() and not _CUT.search(said):
         _log(said, login)
         return Unavailable(detail="ssh ended; its words are in the log")
-    return Unavailable(detail="the server closed the connection")
+    return Unavailable(detail=CLOSED)
 
 
 def _host_key(said: str, login: Login) -> StorageError:

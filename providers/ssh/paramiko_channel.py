@@ -21,7 +21,12 @@ from providers.ssh.auth import log_in
 from providers.ssh.host_keys import DEFAULT_PORT, QUIET, HostKey
 from providers.ssh.login import Login
 from providers.ssh.ssh_config import resolve
-from providers.ssh.stream import MOMENT_RECEIVING_SECONDS, MOMENT_SENDING_SECONDS, Stream
+from providers.ssh.stream import (
+    CLOSED,
+    MOMENT_RECEIVING_SECONDS,
+    MOMENT_SENDING_SECONDS,
+    Stream,
+)
 from providers.ssh.wire import Bytes
 
 WINDOW_BYTES: Final = 64 << 20
@@ -126,11 +131,7 @@ class ParamikoStream(Stream):
     def cause(self) -> StorageError:
         """Return the error for what paramiko met, if it met anything."""
         error = self._hops[-1].get_exception()
-        return (
-            Unavailable(detail="the server closed the connection")
-            if error is None
-            else _reason(error)
-        )
+        return Unavailable(detail=CLOSED) if error is None else _reason(error)
 
     def close(self) -> None:
         """End the connection."""
@@ -276,4 +277,4 @@ def _reason(error: Exception) -> StorageError:
         )
     if isinstance(error, OSError) and not isinstance(error, paramiko.SSHException):
         return host_keys.unreachable(error)
-    return Unavailable(detail="the server closed the connection")
+    return Unavailable(detail=CLOSED)

@@ -10,6 +10,9 @@ from providers.ssh.wire import Bytes
 MOMENT_SENDING_SECONDS = 0.02
 MOMENT_RECEIVING_SECONDS = 0.5
 
+# What a stream says of its end where nobody told more.
+CLOSED = "the server closed the connection"
+
 
 class Stream(ABC):
     """Carries bytes to an SFTP server and back.

@@ -5,7 +5,11 @@ import time
 from collections.abc import Callable
 
 from providers import waiting
-from providers.errors import StorageError, TimedOut, Unavailable
+from providers.errors import BadCredentials, StorageError, TimedOut, Unavailable
+
+DOWN = (Unavailable, TimedOut, BadCredentials)
+"""What tells that a store does not serve. A login that is refused must not be tried again with each
+request: servers lock accounts for that."""
 
 FAILURES_TO_OPEN = 3
 FIRST_PAUSE_SECONDS = 1.0
@@ -82,7 +86,7 @@ class Breaker:
         A call that began before the breaker opened, or before a later probe, tells nothing of now
         when it fails: only the probe decides how long the pause is.
         """
-        failed = error is not None and isinstance(error, Unavailable | TimedOut)
+        failed = error is not None and isinstance(error, DOWN)
         with self._lock:
             self._calls -= 1
             self._moved_at = self._clock()

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 
 from providers.base import Entry, Kind, Provider
-from providers.errors import InvalidPath, ReadOnly, StorageError, TimedOut, Unavailable
+from providers.errors import InvalidPath, ReadOnly, StorageError
 from vfs.tree import paths
 from vfs.tree.computed import READ_ONLY, ComputedProvider
-from vfs.tree.health import Breaker
+from vfs.tree.health import DOWN, Breaker
 
 _KNOWN_MAX = 4_096
 _KNOWN_CHARACTERS = 256
@@ -155,7 +155,7 @@ class Mount:
         for replica in self.replicas:
             try:
                 return use(replica)
-            except (Unavailable, TimedOut) as error:
+            except DOWN as error:
                 first = first or error.at(provider=replica.provider.name, operation="", path=path)
         assert first is not None
         raise first

@@ -21,11 +21,10 @@ from providers.errors import (
     NotFound,
     ReadOnly,
     StorageError,
-    TimedOut,
-    Unavailable,
 )
 from vfs.tree import paths
 from vfs.tree.handles import TreeReader, TreeWriter
+from vfs.tree.health import DOWN
 from vfs.tree.mounts import Mount, MountTable, Replica
 from vfs.tree.transfer import pour, same_bytes
 
@@ -74,7 +73,7 @@ class Steps:
             return here
         try:
             entry = mount.read(path, lambda r: r.call(path, r.provider.stat, below))
-        except (NotFound, NotADirectory, Unavailable, TimedOut):
+        except (NotFound, NotADirectory, *DOWN):
             if here is None:
                 raise
             return here

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from providers.errors import NotFound, TimedOut, Unavailable
+from providers.errors import BadCredentials, NotFound, TimedOut, Unavailable
 from vfs.tree.health import FAILURES_TO_OPEN, FIRST_PAUSE_SECONDS, Breaker
 
 
@@ -49,6 +49,15 @@ def test_a_missing_file_is_no_failure_of_the_store() -> None:
     for _ in range(FAILURES_TO_OPEN + 1):
         breaker.leave(breaker.enter(), NotFound())
     assert breaker.down_seconds is None
+
+
+def test_a_login_that_is_refused_is_not_tried_with_each_request() -> None:
+    breaker = Breaker(clock=_Clock())
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.leave(breaker.enter(), BadCredentials())
+    assert breaker.down_seconds == 0
+    with pytest.raises(Unavailable):
+        breaker.enter()
 
 
 def test_lets_one_probe_through_after_the_pause() -> None:

@@ -26,7 +26,8 @@ class ProcessingConfig(Section, frozen=True, kw_only=True):
     """The path of the namespace where they appear."""
     workers: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     """How many processes compute; 0 stands for one for each processor of the machine.
-    Each of the processes that serve has its part of them, at least one."""
+    Each of the processes that serve has its part of them, at least one. While one user keeps all
+    of them busy there may be one more, for another."""
     queue: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 64
     """How many requests may wait for a process; more are answered 503."""
     per_user: Annotated[int, msgspec.Meta(ge=1)] = 4

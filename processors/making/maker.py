@@ -55,9 +55,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 class Maker:
     """Makes derived files through a Runner and keeps them in Results. Everything guards itself.
 
-    `record` is given the Provenance of each computation, in the thread that asked for it: it must
-    not take long. `recall` returns the one of a key whose file is not there any more. Results and
-    Runner are the caller's; `close` closes the Runner. `variants` has them in other codings.
+    `record` is given the Provenance of each computation, in the thread that asked: it must not take
+    long. `recall` returns that of a key whose file is gone. `variants` has files in other codings.
+    Results and Runner are the caller's; `close` closes the Runner.
     """
 
     def __init__(
@@ -88,18 +88,17 @@ class Maker:
 
         Of several steps the first is planned; what the last one gives only the computation tells.
         """
-        key = derivation.key
 
         def ask() -> Plan:
             call = self._call("plan", derivation.steps, who, derivation.source)
-            plan = self._ask(key, call, open_source, derivation.source_version).plan
+            plan = self._ask(derivation.key, call, open_source, derivation.source_version).plan
             assert plan is not None
             if len(derivation.steps) > 1:
                 last = derivation.steps[-1]
                 plan = msgspec.structs.replace(plan, outputs=(Output(media_type=_media(last)),))
             return plan
 
-        return self._once(self._plans, key, ask)
+        return self._once(self._plans, derivation.key, ask)
 
     def info(
         self,

@@ -62,11 +62,9 @@ class Pool(Runner):
     def __init__(self, settings: PoolSettings) -> None:
         self.settings = settings
         workers = settings.workers or len(os.sched_getaffinity(0))
-        self._runs = Queue(slots=workers, length=settings.queue, per_user=settings.per_user)
-        self._questions = Queue(slots=workers, length=settings.queue, per_user=settings.per_user)
-        self._background = Queue(
-            slots=max(1, workers // 2), length=settings.queue, per_user=settings.per_user
-        )
+        self._runs = self._queue(workers, spare=True)
+        self._questions = self._queue(workers, spare=True)
+        self._background = self._queue(max(1, workers // 2))
         self._lock = threading.Lock()
         self._fork = threading.Lock()
         self._idle: list[WorkerProcess] = []
@@ -149,6 +147,10 @@ class Pool(Runner):
             worker.kill()
         with self._fork:
             self._end_zygote()
+
+    def _queue(self, slots: int, *, spare: bool = False) -> Queue:
+        settings = self.settings
+        return Queue(slots=slots, length=settings.queue, per_user=settings.per_user, spare=spare)
 
     def _take(self) -> WorkerProcess:
         """Return an idle worker that is alive, or a new one."""

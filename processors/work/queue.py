@@ -28,14 +28,17 @@ class _Ticket:
 class Queue:
     """Grants `slots` at once, at most `per_user` of them to one user, round robin over users.
 
-    `slots`, `length`, `per_user` are fixed. `_lock` guards the rest and is held for a few steps of
-    bookkeeping. Nobody waits while holding it.
+    With `spare` there is one more for somebody who has none, while one user has them all: so nobody
+    waits until another's long computations end. `slots`, `length`, `per_user`, `_spare` are fixed.
+    `_lock` guards the rest and is held for a few steps of bookkeeping. Nobody waits while holding
+    it.
     """
 
-    def __init__(self, *, slots: int, length: int, per_user: int) -> None:
+    def __init__(self, *, slots: int, length: int, per_user: int, spare: bool = False) -> None:
         self.slots = slots
         self.length = length
         self.per_user = per_user
+        self._spare = spare
         self._lock = threading.Lock()
         self._free = slots
         self._running: Counter[str] = Counter()
@@ -92,7 +95,10 @@ class Queue:
 
     def _has_room(self, who: str) -> bool:
         """Tell whether one more of this user would not have to wait at all."""
-        return self._free > 0 and self._running[who] < self.per_user
+        if self._free > 0:
+            return self._running[who] < self.per_user
+        is_held_by_one = not self._free and len(self._running) == 1
+        return self._spare and is_held_by_one and not self._running[who]
 
     def _wait(
         self, ticket: _Ticket, is_wanted: Callable[[], bool], progress: Callable[[Progress], None]
@@ -115,8 +121,8 @@ class Queue:
 
     def _grant(self) -> None:
         """Hand out what is free, one to each user in turn."""
-        while self._free:
-            who = next((who for who in self._waiting if self._running[who] < self.per_user), None)
+        while True:
+            who = next(filter(self._has_room, self._waiting), None)
             if who is None:
                 return
             ticket = self._waiting[who].popleft()

@@ -378,11 +378,9 @@ def test_templates_come_and_go_with_a_reload(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 def test_a_coding_of_a_result_is_kept_and_sent_with_its_length(target: Target, coding: str) -> None:
-    """The same bytes each time; another entity tag than the plain one; gone when it is purged."""
     name = "dispel/hist/~/archive/312/20181129.tif/~/3.csv"
     plain = ask(target, "GET", name)
     answers = [ask(target, "GET", name, Accept_Encoding=coding) for _ in range(3)]
-    assert {answer.status for answer in answers} == {200}
     assert {answer.header("Content-Encoding") for answer in answers} == {coding}
     assert {answer.header("Content-Length") for answer in answers} == {str(len(answers[0].body))}
     assert {answer.header("Vary") for answer in answers} == {"Accept-Encoding"}

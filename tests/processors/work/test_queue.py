@@ -69,6 +69,22 @@ def test_one_user_has_so_many_at_once_and_no_more() -> None:
     assert crowd.most["eve"] == 2
 
 
+def test_a_newcomer_need_not_wait_for_one_who_has_all() -> None:
+    """One, and only one; and the next only when the first has gone."""
+    crowd = Crowd(Queue(slots=2, length=20, per_user=4, spare=True))
+    futures = [crowd.come("eve") for _ in range(5)]
+    assert crowd.running["eve"] == 2
+    futures.append(crowd.come("ann"))
+    until(lambda: crowd.running["ann"] == 1)
+    futures += [crowd.come("ann"), crowd.come("bob")]
+    assert crowd.lines() == {"eve": 3, "ann": 1, "bob": 1}
+    crowd.steps.release(len(futures))
+    for future in futures:
+        future.result(20)
+    assert crowd.most["eve"] == 2
+    assert crowd.queue._free == 2
+
+
 def test_who_fills_the_queue_makes_room_for_others() -> None:
     crowd = Crowd(Queue(slots=1, length=3, per_user=1))
     running = crowd.come("eve")

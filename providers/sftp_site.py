@@ -45,8 +45,8 @@ LINK = (
 class SftpSite:
     """What readers, writers and the provider share. Used by many threads.
 
-    `options`, `pool`, `stamps`, `memory` and `_stripes` are fixed; `_root`, `_transport` and `_far`
-    are set with the first session, and `_trusted` is changed in single steps.
+    `options`, `pool`, `stamps`, `memory` and `_stripes` are fixed; `_root` and `_transport` are
+    set with the first session, and `_trusted` is changed in single steps.
     """
 
     def __init__(self, options: SftpOptions) -> None:
@@ -59,16 +59,15 @@ class SftpSite:
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
         self._root: str | None = None
         self._transport: Transport | None = None
-        self._far = False
         self._trusted: dict[str, float] = {}
 
     def stripes(self, *, writing: bool = False) -> int:
         """Return how many sessions one transfer may use.
 
-        With paramiko all share one processor, so that more of them help only where a server far
-        away takes 2 MiB per round trip of each.
+        With paramiko all share one processor of ours, so that more of them help only with writes:
+        they take more of the server's, and each takes 2 MiB per round trip.
         """
-        if self._transport == "paramiko" and not (writing and self._far):
+        if self._transport == "paramiko" and not writing:
             return 1
         return self.options.connections
 
@@ -172,19 +171,24 @@ class SftpSite:
         return session
 
     def _decide(self, session: SftpSession) -> SftpSession:
-        """Choose the transport by how far the server is; return the session to go on with."""
-        start = time.monotonic()
-        session.realpath(".")
-        self._far = time.monotonic() - start > FAR_SECONDS
+        """Choose the transport; return the session to go on with.
+
+        paramiko where it can log in and takes data straight from the socket; far away in any case,
+        since the window of `ssh` is small.
+        """
         chosen = transport_of(self.options)
-        if self.options.transport == "auto" and chosen == "openssh" and self._far:
+        if self.options.transport == "auto" and chosen == "openssh":
+            start = time.monotonic()
+            session.realpath(".")
+            is_far = time.monotonic() - start > FAR_SECONDS
             try:
                 other = connect(self.options, "paramiko")
             except StorageError:  # it may need what only ssh has
                 pass
             else:
-                session.close()
-                session, chosen = other, "paramiko"
+                if is_far or other.is_direct:
+                    session, other, chosen = other, session, "paramiko"
+                other.close()
         self._transport = chosen
         return session
 

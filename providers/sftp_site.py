@@ -65,10 +65,10 @@ class SftpSite:
     def stripes(self, *, writing: bool = False) -> int:
         """Return how many sessions one transfer may use.
 
-        With paramiko all share one processor, so that more of them help only where a server far
-        away takes 2 MiB per round trip of each.
+        With paramiko all share one processor of ours, so that more of them help only with writes:
+        they take more of the server's, and each takes 2 MiB per round trip.
         """
-        if self._transport == "paramiko" and not (writing and self.is_far):
+        if self._transport == "paramiko" and not writing:
             return 1
         return self.options.connections
 
@@ -209,19 +209,24 @@ class SftpSite:
         return session
 
     def _decide(self, session: SftpSession) -> SftpSession:
-        """Choose the transport by how far the server is; return the session to go on with."""
+        """Choose the transport; return the session to go on with.
+
+        paramiko where it can log in and takes data straight from the socket; far away in any case,
+        since the window of `ssh` is small.
+        """
         start = time.monotonic()
         session.realpath(".")
         self.is_far = time.monotonic() - start > FAR_SECONDS
         chosen = transport_of(self.options)
-        if self.options.transport == "auto" and chosen == "openssh" and self.is_far:
+        if self.options.transport == "auto" and chosen == "openssh":
             try:
                 other = connect(self.options, "paramiko")
             except StorageError:  # it may need what only ssh has
                 pass
             else:
-                session.close()
-                session, chosen = other, "paramiko"
+                if self.is_far or other.is_direct:
+                    session, other, chosen = other, session, "paramiko"
+                other.close()
         self._transport = chosen
         return session
 

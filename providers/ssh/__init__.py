@@ -3,6 +3,7 @@
 - `login`: where to log in, as whom and with what
 - `host_keys`: which server is the right one: known_hosts, fingerprints, `scan`
 - `stream`: the one interface to a connection; `openssh` (a child `ssh`), `paramiko_channel`
+- `packets`: SSH's packets below paramiko; `lane`: the data of its channel, past its thread
 - `askpass`: how a password reaches the child; `complaint`: what the child says when it fails
 - `auth`: logging in with paramiko; `ssh_config`: what such a file adds
 - `wire`: packets and attributes; `status`: status codes to errors

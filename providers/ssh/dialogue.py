@@ -27,6 +27,8 @@ _LOST_FACTOR = 4
 _BUFFER_BYTES = 64 << 10
 _SMALLEST = wire.HEADER.size
 _LEAST_LENGTH = 5  # of kind and id
+_DATA_HEAD = _SMALLEST + 4  # with the size of the data
+_SMALL_BYTES = 16 << 10
 
 
 class Broken(Exception):
@@ -240,7 +242,21 @@ class Dialogue:
         """Return when the buffer holds `size` bytes."""
         while self._end - self._start < size:
             self._shift()
-            self._end += self._recv(self._buffer[self._end :], 1, leader)
+            self._end += self._recv(self._buffer[self._end : self._reach()], 1, leader)
+
+    def _reach(self) -> int:
+        """Return up to where the buffer shall be filled.
+
+        Where much data comes next it is its head alone: what lies behind goes to its own place at
+        once.
+        """
+        try:
+            oldest = next(iter(self._calls.values()), None)
+        except RuntimeError:  # somebody asks at this moment
+            return _BUFFER_BYTES
+        if oldest is not None and len(oldest[1].view or b"") > _SMALL_BYTES:
+            return max(_DATA_HEAD, self._end + 1)
+        return _BUFFER_BYTES
 
     def _shift(self) -> None:
         if self._start:

@@ -1,8 +1,9 @@
 """The stream through paramiko: a channel with a large window, no child.
 
 Its window is 64 MiB where OpenSSH's client has 2, so a far server sends that much more per round
-trip. What is slow in paramiko is left aside: its SFTP client, and the buffer of its channel, which
-moves all that it holds for each packet that is taken.
+trip. What is slow in paramiko is left aside: its SFTP client, and where the cipher is AES-GCM and
+the connection straight, all that it does with data (`lane`). Elsewhere the buffer of its channel is
+replaced, which moves all that it holds for each packet that is taken.
 """
 
 import itertools
@@ -19,7 +20,9 @@ from providers.errors import RateLimited, StorageError, Unavailable
 from providers.ssh import host_keys
 from providers.ssh.auth import log_in
 from providers.ssh.host_keys import DEFAULT_PORT, QUIET, HostKey
+from providers.ssh.lane import Lane
 from providers.ssh.login import Login
+from providers.ssh.packets import REKEY_BYTES, REKEY_PACKETS, Packets
 from providers.ssh.ssh_config import resolve
 from providers.ssh.stream import (
     CLOSED,
@@ -31,10 +34,6 @@ from providers.ssh.wire import Bytes
 
 WINDOW_BYTES: Final = 64 << 20
 _PACKET_BYTES: Final = 256 << 10
-# AES-GCM may encrypt 2^36 bytes with one key (RFC 4253 section 9, RFC 4344 section 3.2); paramiko
-# would agree on new keys after 2^29, which stops the transfer each time.
-_REKEY_BYTES: Final = 1 << 35
-_REKEY_PACKETS: Final = 1 << 30
 _CIPHERS: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
 
 _FAILURES: Final = (paramiko.SSHException, OSError, EOFError)
@@ -64,7 +63,8 @@ class ParamikoStream(Stream):
             self._channel.in_buffer = self._pipe  # type: ignore[assignment] # it need not derive
             self._channel.in_stderr_buffer = _Nowhere()  # type: ignore[assignment] # likewise
             self._channel.settimeout(MOMENT_SENDING_SECONDS)
-            self._subsystem(login)
+            self._lane = self._subsystem(transport, login)
+            self.is_direct = self._lane is not None
         except BaseException as error:
             for transport in reversed(self._hops):
                 transport.close()
@@ -76,7 +76,10 @@ class ParamikoStream(Stream):
     def _arrive(self, peer: socket.socket | paramiko.Channel, login: Login) -> paramiko.Transport:
         """Return a connection whose other end was checked and has let us in."""
         transport = paramiko.Transport(
-            peer, default_window_size=WINDOW_BYTES, default_max_packet_size=_PACKET_BYTES
+            peer,
+            default_window_size=WINDOW_BYTES,
+            default_max_packet_size=_PACKET_BYTES,
+            packetizer_class=Packets,
         )
         self._hops.append(transport)
         transport.set_log_channel(QUIET)
@@ -84,8 +87,8 @@ class ParamikoStream(Stream):
         options = transport.get_security_options()
         options.ciphers = _CIPHERS
         options.key_types = _preferred(login, tuple(options.key_types))
-        transport.packetizer.REKEY_BYTES = _REKEY_BYTES
-        transport.packetizer.REKEY_PACKETS = _REKEY_PACKETS
+        transport.packetizer.REKEY_BYTES = REKEY_BYTES
+        transport.packetizer.REKEY_PACKETS = REKEY_PACKETS
         transport.start_client(timeout=login.connect_seconds)
         key = transport.get_remote_server_key()
         shown = HostKey(key.get_name(), key.asbytes())
@@ -93,7 +96,11 @@ class ParamikoStream(Stream):
         log_in(transport, login)
         return transport
 
-    def _subsystem(self, login: Login) -> None:
+    def _subsystem(self, transport: paramiko.Transport, login: Login) -> Lane | None:
+        """Start the server's SFTP; return the lane to it, where there can be one."""
+        packets = transport.packetizer
+        assert isinstance(packets, Packets)
+        leaves = packets.leave()
         self._channel.settimeout(login.connect_seconds)
         try:
             self._channel.invoke_subsystem("sftp")
@@ -102,9 +109,18 @@ class ParamikoStream(Stream):
                 detail="the server offers no SFTP: its subsystem sftp is off", temporary=False
             ) from error
         self._channel.settimeout(MOMENT_SENDING_SECONDS)
+        if not leaves:
+            return None
+        if not packets.left.wait(login.connect_seconds):
+            raise Unavailable(detail="the server closed the connection")
+        lane = Lane(packets, transport, self._channel, window=WINDOW_BYTES, largest=_PACKET_BYTES)
+        packets.idle = lane.look
+        return lane
 
     def send(self, buffers: Sequence[Bytes]) -> int:
         """Send some of the bytes."""
+        if self._lane is not None:
+            return self._lane.send(buffers)
         largest = self._channel.out_max_packet_size
         data = b"".join(_first(buffers, largest))
         try:
@@ -119,6 +135,8 @@ class ParamikoStream(Stream):
 
     def recv_into(self, view: memoryview, least: int = 1) -> int:
         """Receive up to `view`'s length."""
+        if self._lane is not None:
+            return self._lane.recv_into(view, least)
         if not self._pipe.wait(least):
             return 0
         filled = 0

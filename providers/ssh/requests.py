@@ -51,6 +51,11 @@ class Requests:
         """Tell whether the session has not failed so far. A dead peer shows at the next call."""
         return self.dialogue.failure is None
 
+    @property
+    def is_direct(self) -> bool:
+        """Tell whether data comes straight from the server's socket."""
+        return self.dialogue.stream.is_direct
+
     def offers(self, extension: str) -> bool:
         """Tell whether the server offers an extension, by its full name."""
         return extension in self.extensions

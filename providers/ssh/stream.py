@@ -1,5 +1,6 @@
 """The one interface to a connection that carries SFTP: bytes out, bytes in."""
 
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -22,6 +23,9 @@ class Stream(ABC):
 
     description: str
     """Where this leads and how, for messages: no secret, no path of this machine."""
+
+    is_direct: bool = False
+    """Whether nobody stands between the thread that waits and the server's socket."""
 
     @abstractmethod
     def send(self, buffers: Sequence[Bytes]) -> int:
@@ -48,3 +52,8 @@ class Stream(ABC):
     @abstractmethod
     def close(self) -> None:
         """End the connection at once and wake who sends or receives. Twice is no error."""
+
+
+def timeval(seconds: float) -> bytes:
+    """Return a time as the system's options of a socket want it."""
+    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))

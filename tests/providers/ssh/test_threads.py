@@ -166,3 +166,54 @@ def test_a_folder_of_100000_in_constant_memory(session: SftpSession, long_folder
         tracemalloc.stop()
     assert count == 100_000
     assert peak < 12 << 20, "replies that were asked for ahead, and no more"
+
+
+@pytest.fixture
+def restless(tmp_path: Path) -> Iterator[Sshd]:
+    """A server that wants new keys again and again, and asks who is silent for a sign of life."""
+    options = {"RekeyLimit": "1M", "ClientAliveInterval": "1", "ClientAliveCountMax": "2"}
+    with sshd.launch(tmp_path / "restless", options) as server:
+        yield server
+
+
+def test_new_keys_in_the_middle(connect: Connect, login: Login, restless: Sshd, root: Path) -> None:
+    """Bytes go both ways at once, over several threads, while the keys change."""
+    session = SftpSession(connect(there(login, restless)))
+    data = DATA[:6_000_000]
+    (root / "big").write_bytes(data)
+    half = data[:3_000_000]
+
+    def read() -> None:
+        handle = session.open(str(root / "big"))
+        assert b"".join(map(bytes, session.blocks(handle, 0, len(data)))) == data
+        session.close_handle(handle)
+
+    def write(number: int) -> None:
+        handle = session.open(str(root / f"new{number}"), wire.WRITE_NEW)
+        upload = session.upload(handle)
+        for start in range(0, len(half), 300_000):
+            upload.write(start, half[start : start + 300_000])
+        upload.finish()
+        session.close_handle(handle)
+        assert (root / f"new{number}").read_bytes() == half
+
+    try:
+        write(0)  # nobody receives meanwhile
+        read()
+        with ThreadPoolExecutor(4) as pool:
+            running = [pool.submit(read), pool.submit(read)]
+            running += [pool.submit(write, number) for number in (1, 2)]
+            for future in running:
+                future.result(60)
+    finally:
+        session.close()
+
+
+def test_signs_of_life_while_nobody_asks(connect: Connect, login: Login, restless: Sshd) -> None:
+    """A server that hangs up on the silent ones keeps us."""
+    session = SftpSession(connect(there(login, restless)))
+    try:
+        time.sleep(4)
+        assert session.realpath(".")
+    finally:
+        session.close()

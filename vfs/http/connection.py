@@ -13,7 +13,8 @@ from vfs.http import head as heads
 from vfs.http.answer import Answer
 from vfs.http.bad_request import BadRequest
 from vfs.http.exchange import Exchange
-from vfs.http.line import Host, PeerLost
+from vfs.http.line import PeerLost
+from vfs.http.native import Serving
 from vfs.http.pace import HEAD_SECONDS, IDLE_SECONDS, STALL_SECONDS
 
 GATHER_BYTES = 64 * 1024
@@ -37,7 +38,7 @@ class Connection:
     nothing here needs a lock. `_exchange` is what was begun and not yet ended.
     """
 
-    def __init__(self, host: Host, sock: socket.socket, address: tuple[Any, ...]) -> None:
+    def __init__(self, host: Serving, sock: socket.socket, address: tuple[Any, ...]) -> None:
         self.host = host
         self.socket = sock
         self.remote_addr = str(address[0]) if address else ""
@@ -122,7 +123,7 @@ class Connection:
             return False
         exchange = self._exchange
         if exchange is None:
-            exchange = self._exchange = Exchange(self)
+            exchange = self._exchange = Exchange(self, self.host)
         if not exchange.run(self._gathered, now=now):
             self._exchange = None
             return False

@@ -21,7 +21,8 @@ from vfs.http.answer import Answer
 from vfs.http.bad_request import BadRequest
 from vfs.http.connection import LINGER_BYTES, LINGER_SECONDS, RESET
 from vfs.http.exchange import Exchange
-from vfs.http.line import Host, PeerLost
+from vfs.http.line import PeerLost
+from vfs.http.native import Serving
 from vfs.http.pace import HEAD_SECONDS, STALL_SECONDS
 
 READ_AHEAD_BYTES = 64 * 1024
@@ -36,7 +37,7 @@ class Held(HTTPConnection):
     remote_port = 0
 
     def __init__(
-        self, server: Host, sock: socket.socket, makefile: Callable[..., Any] = MakeFile
+        self, server: Serving, sock: socket.socket, makefile: Callable[..., Any] = MakeFile
     ) -> None:
         super().__init__(server, sock, makefile)
         self.host = server
@@ -46,7 +47,7 @@ class Held(HTTPConnection):
 
     def communicate(self) -> bool:
         """Answer one request; tell whether the connection goes on."""
-        exchange = Exchange(self)
+        exchange = Exchange(self, self.host)
         if not exchange.run(self._gathered):
             return False
         if exchange.answer.keep:

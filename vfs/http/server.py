@@ -13,9 +13,9 @@ from cheroot.wsgi import Server as WsgiServer
 
 from vfs.http.connection import Connection
 from vfs.http.held import Held, Tls
-from vfs.http.line import Application, native_of
 from vfs.http.listeners import BACKLOG
 from vfs.http.loop import CONNECTIONS_MAX, Loop
+from vfs.http.native import Application, native_of
 from vfs.http.pace import STALL_SECONDS
 from vfs.http.pool import THREADS, Pool
 

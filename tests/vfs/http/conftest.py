@@ -14,7 +14,7 @@ from tests import planted
 from tests.servers.authority import Authority, make_authority
 from vfs.http.connection import Connection
 from vfs.http.head import Head
-from vfs.http.line import Application
+from vfs.http.native import Application
 from vfs.http.server import Engine, Server, _Looped
 
 

@@ -117,6 +117,7 @@ class App:
                 port=server.listen.port,
                 tls_cert=server.tls_cert,
                 tls_key=server.tls_key,
+                engine=server.engine,
             )
         except (ssl.SSLError, OSError) as error:
             self.close()

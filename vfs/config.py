@@ -58,6 +58,9 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     """Networks of the proxies whose forwarded headers count; nobody's by default."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=WORKERS_MAX)] | None = None
     """Processes that serve; the default is one for each processor. A `memory` mount forces one."""
+    engine: Literal["loop", "cheroot"] = "loop"
+    """What keeps connections: the gateway's own loop, or, should that fail you, the server cheroot.
+    There every connection that waits holds one of 48 threads, so slow clients hinder others."""
 
 
 class LogConfig(Section, frozen=True, kw_only=True):

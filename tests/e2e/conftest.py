@@ -29,6 +29,7 @@ _GATEWAYS = [
     for mount, scheme in (
         *itertools.product((headgate.MEMORY, headgate.LOCAL, headgate.CACHED), ("http", "https")),
         (headgate.LOCAL, "workers"),
+        (headgate.LOCAL, "cheroot"),
     )
 ]
 WORKERS = 2
@@ -39,11 +40,13 @@ _folders = itertools.count()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave most of what runs with several workers to the long run."""
+    """Leave most of what runs with several workers, or the other engine, to the long run."""
     for item in items:
         callspec = getattr(item, "callspec", None)
         parameter = callspec.params.get("mount") if callspec else None
         if parameter == (headgate.LOCAL, "workers") and item.path.name not in _WITH_WORKERS:
+            item.add_marker(pytest.mark.slow)
+        if parameter == (headgate.LOCAL, "cheroot"):
             item.add_marker(pytest.mark.slow)
 
 
@@ -69,7 +72,10 @@ Launch = Callable[[Path], Daemon]
 def gateways(
     tmp_path_factory: pytest.TempPathFactory, authority: Authority
 ) -> Iterator[Callable[[str], Daemon]]:
-    """Start one gateway a scheme, when it is first asked for; "workers" is http to several."""
+    """Start one gateway a scheme, when it is first asked for.
+
+    "workers" is http to several, "cheroot" http to the other engine.
+    """
     running: dict[str, Daemon] = {}
 
     def gateway_of(scheme: str) -> Daemon:
@@ -79,6 +85,7 @@ def gateways(
                 directory,
                 authority if scheme == "https" else None,
                 workers=WORKERS if scheme == "workers" else 1,
+                engine="cheroot" if scheme == "cheroot" else "loop",
             )
         return running[scheme]
 
@@ -87,11 +94,13 @@ def gateways(
         daemon.stop()
 
 
-def launch_gateway(directory: Path, authority: Authority | None, *, workers: int = 1) -> Daemon:
+def launch_gateway(
+    directory: Path, authority: Authority | None, *, workers: int = 1, engine: str = "loop"
+) -> Daemon:
     """Start the server under test."""
     match os.environ.get("HEADGATE_TARGET"):
         case None:
-            return headgate.launch(directory, authority=authority, workers=workers)
+            return headgate.launch(directory, authority=authority, workers=workers, engine=engine)
         case "plain":
             return wsgidav_plain.launch(directory, authority=authority)
         case "rclone":

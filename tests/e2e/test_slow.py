@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import WORKERS, fresh, launch_gateway, mount_of
 from tests.e2e.faults import slow
 from tests.e2e.faults.catalogue import Check
-from tests.e2e.wire import Fault
+from tests.e2e.wire import Fault, put
 from tests.servers import headgate, wsgidav_plain
 from tests.servers.authority import Authority
 from tests.servers.target import Target
@@ -45,3 +45,14 @@ def test_plain_wsgidav_is_held_up(tmp_path: Path, check: Check) -> None:
         with pytest.raises(Fault, match=re.escape(check.plain)):
             check(target)
         daemon.kill()
+
+
+@pytest.mark.skipif("HEADGATE_TARGET" in os.environ, reason="the target has one engine")
+@pytest.mark.parametrize("shape", ["headers-many-addresses", "silent-body-many-addresses"])
+def test_the_other_engine_is_held_up(tmp_path: Path, shape: str) -> None:
+    """As the page on workers says; and whoever comes after the slow ones is served again."""
+    with launch_gateway(tmp_path, None, engine="cheroot") as daemon:
+        target = fresh(mount_of(daemon, headgate.LOCAL))
+        with pytest.raises(Fault, match="another user waits"):
+            slow.slow_clients_hinder_nobody(target, shape)
+        put(target, "after", b"quick")

@@ -25,6 +25,7 @@ def launch(
     more: str = "",
     environment: Mapping[str, str] | None = None,
     workers: int = 1,
+    engine: str = "loop",
 ) -> Daemon:
     """Start Headgate with its state in `directory`, or in `state`, which others may share.
 
@@ -48,6 +49,7 @@ def launch(
         "state_dir": str(state or directory / "state"),
         "cache_dir": str(directory / "cache"),
         "workers": workers,
+        "engine": engine,
     }
     if authority:
         server |= {"tls_cert": str(authority.certificate), "tls_key": str(authority.key)}

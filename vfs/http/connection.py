@@ -14,7 +14,8 @@ from vfs.http.answer import Answer
 from vfs.http.bad_request import BadRequest
 from vfs.http.exchange import Exchange
 from vfs.http.head import Head, Heads
-from vfs.http.line import Host, PeerLost
+from vfs.http.line import PeerLost
+from vfs.http.native import Serving
 from vfs.http.pace import HEAD_SECONDS, IDLE_SECONDS, STALL_SECONDS
 
 GATHER_BYTES = 64 * 1024
@@ -25,7 +26,7 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 1024 * 1024
 
 # Closes without a handshake of goodbyes: the peer gets an error instead of an end.
-_RESET = struct.pack("ii", 1, 0)
+RESET = struct.pack("ii", 1, 0)
 
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -38,7 +39,7 @@ class Connection:
     nothing here needs a lock. `_exchange` is what was begun and not yet ended.
     """
 
-    def __init__(self, host: Host, sock: socket.socket, address: tuple[Any, ...]) -> None:
+    def __init__(self, host: Serving, sock: socket.socket, address: tuple[Any, ...]) -> None:
         self.host = host
         self.socket = sock
         self.remote_addr = str(address[0]) if address else ""
@@ -106,17 +107,11 @@ class Connection:
 
     def _is_decided(self) -> bool:
         """Tell whether the buffer holds a head to answer, be it with an error."""
-        end = self._buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
-        if end >= 0:
-            if end + 4 <= heads.HEAD_MAX_BYTES:
-                self._head_end = end + 4
-            return True
-        # llhttp would wait for more after a bare line feed at the end; refuse it at once.
-        if self._buffer.find(b"\n\n", max(0, self._searched - 1)) >= 0:
-            self._head_end = len(self._buffer)
-            return True
+        end = heads.find_end(self._buffer, self._searched)
+        if 0 < end <= heads.HEAD_MAX_BYTES:
+            self._head_end = end
         self._searched = len(self._buffer)
-        return len(self._buffer) > heads.HEAD_MAX_BYTES
+        return end > 0
 
     # In a thread of the pool, or in the loop's for what need not wait
 
@@ -130,7 +125,7 @@ class Connection:
             return False
         exchange = self._exchange
         if exchange is None:
-            exchange = self._exchange = Exchange(self)
+            exchange = self._exchange = Exchange(self, self.host)
         if not exchange.run(self._gathered, now=now):
             self._exchange = None
             return False
@@ -270,7 +265,7 @@ class Connection:
         """
         try:
             if answer.looks_whole:
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 return False
             if isinstance(self.socket, ssl.SSLSocket) and answer.is_whole:
                 with suppress(*_WOULD_BLOCK):

@@ -11,7 +11,8 @@ from vfs.http.bad_request import BadRequest
 from vfs.http.body import Body
 from vfs.http.environ import environ_of
 from vfs.http.head import Head
-from vfs.http.line import Line, PeerLost, Reply
+from vfs.http.line import Line, PeerLost
+from vfs.http.native import Reply, Serving
 from vfs.http.visit import FINISH_KEY
 
 _log = logging.getLogger(__name__)
@@ -28,9 +29,10 @@ class Exchange:
     the body when it was there with the head, so that it can be read again.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, host: Serving) -> None:
         self.answer = Answer(line)
         self._line = line
+        self._host = host
         self._head: Head | None = None
         self._arrival: Arrival | None = None
         self._body: Body | None = None
@@ -67,7 +69,7 @@ class Exchange:
         head = self._head
         if head is None:
             head = self._head = take_head()
-        native = self._line.host.native
+        native = self._host.native
         if now:
             if native is None or head.chunked or head.length > BODY_NOW_BYTES:
                 raise waiting.WouldWait
@@ -130,7 +132,7 @@ class Exchange:
         reply, self._reply = self._reply, None
         if reply is None:
             return
-        native = self._line.host.native
+        native = self._host.native
         assert native is not None
         try:
             _close(reply.body)
@@ -146,7 +148,7 @@ class Exchange:
         answer, body = self.answer, arrival.body
         environ = environ_of(arrival)
         try:
-            result = self._line.host.wsgi_app(environ, answer.start)
+            result = self._host.wsgi_app(environ, answer.start)
             try:
                 answer.send(result)
             finally:

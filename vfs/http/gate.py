@@ -20,7 +20,8 @@ from vfs.http.arrival import Arrival
 from vfs.http.bad_request import BadRequest
 from vfs.http.environ import arrival_of
 from vfs.http.forwarded import Client, Network, resolve
-from vfs.http.line import PeerLost, Reply
+from vfs.http.line import PeerLost
+from vfs.http.native import Reply
 from vfs.http.promptness import Promptness
 from vfs.http.request import Request, Response, text_response
 from vfs.http.target import without_secrets

@@ -154,6 +154,20 @@ class Heads:
         return head
 
 
+def find_end(data: bytearray, searched: int) -> int:
+    """Return where the head in `data` ends, 0 as long as nothing can be said.
+
+    What lies beyond HEAD_MAX_BYTES says that it is too long. The first `searched` bytes held none.
+    """
+    end = data.find(b"\r\n\r\n", max(0, searched - 3))
+    if end >= 0:
+        return end + 4
+    # llhttp would wait for more after a bare line feed at the end; refuse it at once.
+    if data.find(b"\n\n", max(0, searched - 1)) >= 0:
+        return len(data)
+    return len(data) if len(data) > HEAD_MAX_BYTES else 0
+
+
 def parse(data: bytes) -> Head:
     """Return the head in `data`, which ends with its empty line; raise BadRequest."""
     # An empty line may stand before a request (RFC 9112, 2.2).

@@ -1,43 +1,12 @@
 """What the parts of a connection need of each other, so that none has to know the whole."""
 
 import socket
-from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
-
-if TYPE_CHECKING:
-    from vfs.http.arrival import Arrival
-    from vfs.http.visit import Visit
-
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+from typing import Protocol
 
 
 class PeerLost(ConnectionError):
     """The peer is gone: there is nobody left to answer."""
-
-
-class Reply(NamedTuple):
-    """An answer that was made: `body` is bytes, blocks of bytes, or a FileSlice."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: Iterable[bytes] | bytes
-    visit: "Visit"
-
-
-class Native(Protocol):
-    """An application that takes requests as they are, without a WSGI environment."""
-
-    def answer(self, arrival: "Arrival") -> Reply:
-        """Answer one request; WouldWait in a thread that must not wait."""
-
-    def finish(self, reply: Reply, received: int, sent: int, *, whole: bool) -> None:
-        """Note that an answer is out, or that it will never be."""
-
-
-def native_of(application: object) -> Native | None:
-    """Return an application as what needs no WSGI, or None when it is not that."""
-    return cast("Native", application) if hasattr(application, "answer") else None
 
 
 class Host(Protocol):
@@ -45,11 +14,6 @@ class Host(Protocol):
 
     host: str
     stopping: bool
-    wsgi_app: Application
-
-    @property
-    def native(self) -> Native | None:
-        """The same application, if it can do without WSGI."""
 
     @property
     def port(self) -> int:
@@ -65,11 +29,14 @@ class Host(Protocol):
 class Line(Protocol):
     """A connection, as what reads and writes on it sees it."""
 
-    host: Host
     socket: socket.socket
     remote_addr: str
     remote_port: int
     waited_seconds: float
+
+    @property
+    def host(self) -> Host:
+        """The server."""
 
     @property
     def secure(self) -> bool:

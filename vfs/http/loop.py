@@ -13,7 +13,7 @@ from typing import Protocol
 from providers.waiting import WouldWait
 from vfs.http.connection import Connection
 from vfs.http.exchange import BODY_NOW_BYTES
-from vfs.http.line import Host
+from vfs.http.native import Serving
 from vfs.http.pace import GRACE_SECONDS, RATE_BYTES
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ SEND_SECONDS = GRACE_SECONDS + BODY_NOW_BYTES / RATE_BYTES
 """How long such a peer may take."""
 
 
-class Acceptor(Host, Protocol):
+class Acceptor(Serving, Protocol):
     """The server, as the loop sees it."""
 
     def wrapped(self, sock: socket.socket) -> socket.socket:

@@ -1,25 +1,32 @@
-"""Server: cheroot's port and stop around our own loop, pool and connections."""
+"""Server: cheroot's port and stop around our own loop, pool and connections, or around its own."""
 
 import logging
 import resource
 import socket
 import ssl
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Literal
 
 from cheroot.wsgi import Server as WsgiServer
 
 from vfs.http.connection import Connection
-from vfs.http.line import Application, native_of
+from vfs.http.held import Held, Tls
 from vfs.http.listeners import BACKLOG
 from vfs.http.loop import CONNECTIONS_MAX, Loop
-from vfs.http.pool import Pool
+from vfs.http.native import Application, native_of
+from vfs.http.pace import STALL_SECONDS
+from vfs.http.pool import THREADS, Pool
 
 _log = logging.getLogger(__name__)
 
 STOP_SECONDS = 30
 """How long running transfers may take to end after a stop was asked for."""
+
+
+Engine = Literal["loop", "cheroot"]
+"""What keeps the connections: our own loop and pool, or cheroot's manager and threads."""
 
 
 class Server:
@@ -33,6 +40,7 @@ class Server:
         port: int,
         tls_cert: Path | None = None,
         tls_key: Path | None = None,
+        engine: Engine = "loop",
     ) -> None:
         context = None
         if tls_cert is not None:
@@ -40,7 +48,7 @@ class Server:
             context.load_cert_chain(tls_cert, tls_key)
         self._host = host
         self._scheme = "https" if context else "http"
-        self._cheroot = _Cheroot(application, host, port, context)
+        self._cheroot = _ENGINES[engine](application, host, port, context)
         self._stop = threading.Lock()
 
     @property
@@ -81,7 +89,10 @@ class Server:
 
 
 class _Cheroot(WsgiServer):
-    """cheroot's server with our loop in place of its connection manager."""
+    """cheroot's server, on our terms: its port, its threads, its stop."""
+
+    ConnectionClass = Held
+    keep_alive_conn_limit = CONNECTIONS_MAX
 
     def __init__(
         self, application: Application, host: str, port: int, context: ssl.SSLContext | None
@@ -89,28 +100,23 @@ class _Cheroot(WsgiServer):
         super().__init__(
             (host, port),
             application,
+            numthreads=THREADS,
             server_name="headgate",
             request_queue_size=BACKLOG,
+            timeout=int(STALL_SECONDS),
             shutdown_timeout=STOP_SECONDS,
         )
         self.host = host
         self.given: socket.socket | None = None
         self.stopping = False
         self.native = native_of(application)
-        self.requests = self._pool = Pool(self.put_conn)
-        self._context = context
+        if context is not None:
+            self.ssl_adapter = Tls(context)
 
     @property
     def port(self) -> int:
         """The port in use."""
         return int(self.bind_addr[1])
-
-    def prepare(self) -> None:
-        """Bind, then put our loop in the place of cheroot's."""
-        super().prepare()
-        self._connections.close()  # type: ignore[has-type] # cheroot sets it in prepare
-        self._loop = Loop(self, self.socket)
-        self._connections = self._loop
 
     def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:  # noqa: A002 - cheroot's own signature
         """Make the socket that listens, unless one was given."""
@@ -120,6 +126,35 @@ class _Cheroot(WsgiServer):
         self.socket = self.given
         self.bind_addr = self.given.getsockname()[:2]
         return self.given
+
+    def blocked(self) -> AbstractContextManager[None]:
+        """Mark the calling thread as waiting for its peer; none takes its place."""
+        return nullcontext()
+
+    def forget(self, address: str) -> None:
+        """Count a connection out; cheroot counts none."""
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002 - cheroot's own signature
+        """Send cheroot's own messages to our log."""
+        _log.log(level, "%s", msg, exc_info=traceback)
+
+
+class _Looped(_Cheroot):
+    """The same with our loop in place of its connection manager, and our pool of its threads."""
+
+    def __init__(
+        self, application: Application, host: str, port: int, context: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(application, host, port, None)
+        self.requests = self._pool = Pool(self.put_conn)
+        self._context = context
+
+    def prepare(self) -> None:
+        """Bind, then put our loop in the place of cheroot's."""
+        super().prepare()
+        self._connections.close()  # type: ignore[has-type] # cheroot sets it in prepare
+        self._loop = Loop(self, self.socket)
+        self._connections = self._loop
 
     def blocked(self) -> AbstractContextManager[None]:
         """Mark the calling thread as waiting for its peer."""
@@ -139,9 +174,8 @@ class _Cheroot(WsgiServer):
         """Queue a connection for the pool."""
         self._pool.put(connection)
 
-    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002 - cheroot's own signature
-        """Send cheroot's own messages to our log."""
-        _log.log(level, "%s", msg, exc_info=traceback)
+
+_ENGINES: dict[Engine, type[_Cheroot]] = {"loop": _Looped, "cheroot": _Cheroot}
 
 
 def _raise_descriptor_limit() -> None:

@@ -14,8 +14,8 @@ from tests import planted
 from tests.servers.authority import Authority, make_authority
 from vfs.http.connection import Connection
 from vfs.http.head import Head
-from vfs.http.line import Application
-from vfs.http.server import Server
+from vfs.http.native import Application
+from vfs.http.server import Engine, Server, _Looped
 
 
 class Reply(NamedTuple):
@@ -65,7 +65,9 @@ class Wire:
 class Served:
     """A server in this process and its clients."""
 
-    def __init__(self, application: Application, authority: Authority | None) -> None:
+    def __init__(
+        self, application: Application, authority: Authority | None, engine: Engine = "loop"
+    ) -> None:
         self.authority = authority
         self.server = Server(
             application,
@@ -73,12 +75,20 @@ class Served:
             port=0,
             tls_cert=authority.certificate if authority else None,
             tls_key=authority.key if authority else None,
+            engine=engine,
         )
         self.server.bind()
         self._port = self.server.port
         self._thread = threading.Thread(target=self.server.serve)
         self._thread.start()
         self._wires = contextlib.ExitStack()
+
+    @property
+    def looped(self) -> _Looped:
+        """The server beneath, for tests of what its loop and pool hold."""
+        beneath = self.server._cheroot
+        assert isinstance(beneath, _Looped)
+        return beneath
 
     def dial(self, *, source: str = "127.0.0.1", receive_bytes: int = 0) -> Wire:
         """Open a bare connection."""
@@ -139,8 +149,12 @@ def serve() -> Iterator[Serve]:
     """Serve an application until the end of the test."""
     with contextlib.ExitStack() as stack:
 
-        def start(application: Application, authority: Authority | None = None) -> Served:
-            served = Served(application, authority)
+        def start(
+            application: Application,
+            authority: Authority | None = None,
+            engine: Engine = "loop",
+        ) -> Served:
+            served = Served(application, authority, engine)
             stack.callback(served.close)
             return served
 

@@ -51,7 +51,7 @@ def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
 
 
 def counted(served: Served) -> int:
-    return served.server._cheroot._loop._count
+    return served.looped._loop._count
 
 
 def reset(wire: Wire) -> None:
@@ -165,7 +165,7 @@ def test_refused_clients_that_stay_hold_no_thread(serve: Serve) -> None:
 
 def test_slow_readers_and_writers_leave_threads_for_others(serve: Serve) -> None:
     served = serve(application)
-    pool = served.server._cheroot._pool
+    pool = served.looped._pool
     slow = [served.dial(receive_bytes=4096) for _ in range(2 * THREADS)]
     for number, wire in enumerate(slow):
         body = b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx"
@@ -190,7 +190,7 @@ def test_more_slow_transfers_than_the_pool_can_bear_are_refused(
     wires = [served.dial() for _ in range(THREADS)]
     for wire in wires:
         wire.send(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx")
-    pool = served.server._cheroot._pool
+    pool = served.looped._pool
     assert eventually(lambda: pool._blocked == THREADS // 2 + 4)
     assert served.ask(GET).body == b"ok"
     for wire in wires[:-1]:
@@ -270,7 +270,7 @@ def test_counts_hold_under_connections_that_come_and_go(serve: Serve) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-    loop = served.server._cheroot._loop
+    loop = served.looped._loop
     assert eventually(lambda: loop._count == 0)
     assert loop._by_address == {}
     assert loop._waiting == {}

@@ -122,7 +122,7 @@ def test_a_stop_under_load_cuts_nothing_that_was_begun(serve: Serve) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-    assert served.server._cheroot._loop._count == 0
+    assert served.looped._loop._count == 0
 
 
 def test_stop_may_be_called_twice(serve: Serve) -> None:

@@ -12,6 +12,15 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
+def _running() -> int:
+    """Return how many threads of this machine run, or could, at this moment; the caller is one."""
+    try:
+        with open("/proc/loadavg", "rb") as file:  # noqa: PTH123 - the quickest way
+            return max(1, int(file.read().split()[3].partition(b"/")[0]))
+    except (OSError, ValueError, IndexError):
+        return 1
+
+
 class Pool:
     """Lends threads that help to decode; they are made at the first use in each process.
 
@@ -26,14 +35,12 @@ class Pool:
         self.size = min(_MOST_THREADS, self._cores)
 
     def helpers(self, wanted: int) -> int:
-        """Return how many threads may help with so many pieces: none while all cores are busy.
+        """Return how many threads may help with so many pieces: as many as cores are free now.
 
         A helper that is put aside by the system while it holds the interpreter's lock stops those
-        whom it should help. On a busy machine that costs more than it gives.
+        whom it should help. The average load lags by a minute: it tells what was.
         """
-        if os.getloadavg()[0] >= self._cores:
-            return 0
-        return min(wanted, self.size) - 1
+        return max(0, min(wanted, self.size, 1 + self._cores - _running()) - 1)
 
     def threads(self) -> ThreadPoolExecutor:
         """Return the threads of this process."""

@@ -27,6 +27,9 @@ _QUIET = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "4",
+    # What a window took stays for the next one: new memory is cleared by the system first.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from processors.work.zygote import main; main()"
 # A worker is replaced after so many tasks, or when it holds so much more than after its first.

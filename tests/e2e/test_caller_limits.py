@@ -122,6 +122,7 @@ def test_every_request_has_its_line(gateway: Daemon) -> None:
     assert [line["destination"] for line in found if "destination" in line] == ["/memory/g"]
 
 
+@pytest.mark.slow
 def test_a_cut_download_is_cut(gateway: Daemon) -> None:
     huge_file(gateway)
     alice, _ = alice_and_bob(gateway)

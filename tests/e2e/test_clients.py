@@ -72,6 +72,7 @@ def test_round_trip_at_an_sftp_site(at_site: Target, tmp_path: Path, kind: type[
     _round_trip(at_site, tmp_path, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", _CLIENTS, ids=lambda kind: kind.__name__.lower())
 def test_round_trip_on_plain_wsgidav(control: Target, tmp_path: Path, kind: type[Client]) -> None:
     """The client itself works: what fails above is the gateway's."""

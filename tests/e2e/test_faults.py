@@ -29,6 +29,7 @@ def test_gateway_keeps_the_promise(gateway: Target, check: Check) -> None:
     check(gateway)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("check", _CONTROLS)
 def test_plain_wsgidav_breaks_the_promise(control: Target, check: Check) -> None:

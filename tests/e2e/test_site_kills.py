@@ -68,7 +68,7 @@ class Reader(threading.Thread):
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_kills_during_reads_and_write_back(site: Site, kills: int) -> None:
     for number in range(FILES):
         file = site.root(CACHED) / f"still{number}"

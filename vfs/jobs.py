@@ -18,9 +18,9 @@ from vfs.auth.right import Right
 from vfs.state.base import StateStore
 from vfs.state.derived import JobRecord, JobState
 from vfs.state.errors import StateError
+from vfs.tree.audience import Audience, waited_for
 from vfs.tree.tree import Tree
 from vfs.tree.unmade import Unmade
-from vfs.tree.waiting import Waiting, waited_for
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +142,9 @@ class Jobs:
         return None
 
     def _work(self, job: Job) -> None:
-        here = Waiting(lambda: not job.is_cancelled.is_set(), progress=job.told, in_background=True)
+        here = Audience(
+            lambda: not job.is_cancelled.is_set(), progress=job.told, in_background=True
+        )
         try:
             with waited_for(here):
                 if job.remake:

@@ -1,6 +1,13 @@
-"""Memory stays bounded and flat under a mixed load, in each process."""
+"""Memory stays bounded and flat under a mixed load, in each process.
 
+    python -m tests.e2e.test_memory [--minutes 60] [--workers 2] [--clients 8] [--pause 0]
+
+prints each minute what the largest process took, and fails like the test.
+"""
+
+import argparse
 import os
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -33,46 +40,64 @@ PROPPATCH = (
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_memory_is_bounded_and_flat(tmp_path: Path, workers: int) -> None:
-    files = tmp_path / "own" / "files"
+    run(tmp_path, workers=workers)
+
+
+def run(
+    folder: Path,
+    *,
+    workers: int,
+    phases: int = PHASES,
+    seconds: float = PHASE_SECONDS,
+    clients: int = CLIENTS,
+    pause: float = 0,
+) -> None:
+    """Load a gateway in phases, and judge what its processes took in each."""
+    files = folder / "own" / "files"
     files.mkdir(parents=True)
     (files / "big").write_bytes(os.urandom(16 << 20))
     (files / "many").mkdir()
     for number in range(2000):
         (files / "many" / f"file {number}").write_bytes(b"x")
-    with accounts.launch(tmp_path / "own", workers=workers) as daemon:
+    most: list[float] = []
+    with accounts.launch(folder / "own", workers=workers) as daemon:
         target = accounts.as_user(daemon.target, "ann", accounts.add_user(daemon, "ann"))
-        most = [_phase(daemon, target, number) for number in range(PHASES)]
-    print("\nmost PSS of one process in each phase, in MiB:", [round(one, 1) for one in most])
+        for number in range(phases):
+            faults: list[Exception] = []
+            end = time.monotonic() + seconds
+            threads = [
+                threading.Thread(
+                    target=_load, args=(target, f"{number}-{client}", end, pause, faults)
+                )
+                for client in range(clients)
+            ]
+            most.append(_most(daemon, threads))
+            if faults:
+                raise faults[0]
+            print(f"phase {number + 1}: {most[-1]:.1f} MiB (PSS) in one process", flush=True)
     assert max(most) <= PSS_MAX_MIB[workers]
     assert most[-1] - most[1] <= GROWTH_MAX_MIB
 
 
-def _phase(daemon: Daemon, target: Target, number: int) -> float:
-    """Load the gateway for a while; return the most that one of its processes took."""
-    faults: list[Exception] = []
-    end = time.monotonic() + PHASE_SECONDS
-    threads = [
-        threading.Thread(target=_load, args=(target, f"{number}-{client}", end, faults))
-        for client in range(CLIENTS)
-    ]
+def _most(daemon: Daemon, threads: list[threading.Thread]) -> float:
+    """Run the threads; return the most that one process of the gateway took meanwhile."""
     for thread in threads:
         thread.start()
     most = 0.0
     while any(thread.is_alive() for thread in threads):
         most = max(most, *map(pss_mib, [daemon.pid, *pack.workers(daemon)]))
         time.sleep(0.1)
-    if faults:
-        raise faults[0]
     return most
 
 
-def _load(target: Target, name: str, end: float, faults: list[Exception]) -> None:
+def _load(target: Target, name: str, end: float, pause: float, faults: list[Exception]) -> None:
     try:
         with Client(target) as client:
             count = 0
             while time.monotonic() < end:
                 count += 1
                 _round(client, target, f"{name}-{count}", count)
+                time.sleep(pause)
     except Exception as error:
         faults.append(error)
 
@@ -95,3 +120,26 @@ def _round(client: Client, target: Target, name: str, count: int) -> None:
     must(client.ask("GET", f"{local}/none-{name}"), 404)
     for gone in (path, f"{path}-moved"):
         must(client.ask("DELETE", gone), 204)
+
+
+def main() -> None:
+    """Run it as long as was asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=int, default=60)
+    parser.add_argument("--workers", type=int, choices=sorted(PSS_MAX_MIB), default=2)
+    parser.add_argument("--clients", type=int, default=CLIENTS)
+    parser.add_argument("--pause", type=float, default=0, help="seconds between two rounds")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run(
+            Path(folder),
+            workers=asked.workers,
+            phases=asked.minutes,
+            seconds=60,
+            clients=asked.clients,
+            pause=asked.pause,
+        )
+
+
+if __name__ == "__main__":
+    main()

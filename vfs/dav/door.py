@@ -71,7 +71,7 @@ def prompt_rules(tree: Tree, store: StateStore) -> dict[str, Rule]:
     """
 
     def reads(request: Request) -> str | None:
-        return None if request.target.is_upload else tree.prompt_mount(request.path)
+        return None if request.target.is_upload else tree.table.prompt_mount(request.path)
 
     def makes(request: Request) -> str | None:
         return None if request.has_body else reads(request)
@@ -90,7 +90,7 @@ def prompt_rules(tree: Tree, store: StateStore) -> dict[str, Rule]:
         if mount is None:
             return None
         target = parse_destination(request.headers.get("destination", ""), request.origins)
-        same = tree.prompt_mount(target.path) == mount
+        same = tree.table.prompt_mount(target.path) == mount
         return mount if same and not store.knows(target.path) else None
 
     return {

@@ -27,7 +27,7 @@ from vfs.http.request import Request, Response, text_response
 from vfs.http.target import without_secrets
 from vfs.http.visit import FINISH_KEY, Quota, Visit
 from vfs.state.errors import StateError
-from vfs.tree.waiting import Waiting, waited_for
+from vfs.tree.audience import Audience, waited_for
 
 Handler = Callable[[Request], Response]
 StartResponse = Callable[..., Any]
@@ -108,7 +108,7 @@ class Gate:
         if waiting.is_refused():
             status, headers, body = self._answer(arrival, visit)
         else:
-            with waited_for(_waiting(arrival)):
+            with waited_for(_audience(arrival)):
                 status, headers, body = self._answer(arrival, visit)
         took_ms = (time.perf_counter() - visit.started) * 1000
         visit.status = status
@@ -261,10 +261,10 @@ def _close(body: Iterable[bytes]) -> None:
         close()
 
 
-def _waiting(arrival: Arrival) -> Waiting:
+def _audience(arrival: Arrival) -> Audience:
     """Return what the work for a request knows of the client that waits for it."""
     line = arrival.line
-    return Waiting() if line is None else Waiting(line.is_present, line.host.blocked)
+    return Audience() if line is None else Audience(line.is_present, line.host.blocked)
 
 
 def _anybody(_headers: Mapping[str, str], address: str) -> Caller:

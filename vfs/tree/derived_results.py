@@ -21,6 +21,7 @@ from providers.base import Entry, Kind, Reader
 from providers.errors import NotFound
 from vfs.tree import derived_documents as documents
 from vfs.tree import paths
+from vfs.tree.audience import audience
 from vfs.tree.computed import Touch
 from vfs.tree.derived_hits import DerivedHits, Hit
 from vfs.tree.derived_levels import Levels
@@ -28,7 +29,6 @@ from vfs.tree.derived_path import DerivedPath
 from vfs.tree.derived_reader import DerivedReader, MadeReader, Remarks, Told
 from vfs.tree.derived_source import Origin, origin_of
 from vfs.tree.steps import Steps
-from vfs.tree.waiting import waiting
 
 _TRIES = 3
 """A result that is evicted before it is opened is made again, so often."""
@@ -220,7 +220,7 @@ class DerivedResults:
         self, derivation: Derivation, origin: Origin, who: str, *, fresh: bool = False
     ) -> Result:
         """Have a result made for whoever this thread works for, and only as long as he waits."""
-        here = waiting()
+        here = audience()
         with here.blocked():
             return self._maker.make(
                 derivation,

@@ -228,6 +228,21 @@ class MountTable:
         mount, _ = self.find(path)
         return mount is not None and mount.computes
 
+    def prompt_mount(self, path: str) -> str | None:
+        """Return the path of the mount at `path` if its stores are prompt, else None.
+
+        A computed file is as prompt as the store of its source.
+        """
+        mount, below = self.find(path)
+        if mount is None or not mount.is_prompt:
+            return None
+        if mount.computed is not None:
+            source = mount.computed.prompt_source(below)
+            stored = None if source is None else self.find(source)[0]
+            if stored is None or not stored.is_prompt:
+                return None
+        return mount.path
+
     def children(self, path: str) -> dict[str, Entry]:
         """Return the mounts, and folders on the way to one, that lie directly in `path`."""
         return self._children.get(path, {})

@@ -191,23 +191,6 @@ class Tree:
         if mount is not None:
             mount.writable(path)
 
-    def prompt_mount(self, path: str) -> str | None:
-        """Return the path of the mount at `path` if its stores are prompt, else None.
-
-        A computed file is as prompt as the store of its source.
-        """
-        table = self._steps.table
-        mount, below = table.find(path)
-        if mount is None or not mount.is_prompt:
-            return None
-        computed = mount.computed
-        if computed is not None:
-            source = computed.prompt_source(below)
-            stored = None if source is None else table.find(source)[0]
-            if stored is None or not stored.is_prompt:
-                return None
-        return mount.path
-
     def exists(self, path: str) -> bool:
         """Tell whether the store that takes changes has something at `path`; True if it is silent.
 

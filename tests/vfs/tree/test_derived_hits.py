@@ -174,20 +174,20 @@ def test_a_hit_is_opened_without_waiting_and_all_else_is_not(site: Site) -> None
 
 
 def test_it_is_prompt_only_once_it_is_known_and_where_its_source_is(site: Site) -> None:
-    assert site.tree.prompt_mount(WINDOW) is None
+    assert site.tree.table.prompt_mount(WINDOW) is None
     read(site)
-    assert site.tree.prompt_mount(WINDOW) is None
+    assert site.tree.table.prompt_mount(WINDOW) is None
     read(site)
-    assert site.tree.prompt_mount(WINDOW) == "/dispel"
-    assert site.tree.prompt_mount(WINDOW + ".cost.json") is None
-    assert site.tree.prompt_mount("/dispel/tiffstore") is None
+    assert site.tree.table.prompt_mount(WINDOW) == "/dispel"
+    assert site.tree.table.prompt_mount(WINDOW + ".cost.json") is None
+    assert site.tree.table.prompt_mount("/dispel/tiffstore") is None
 
     class Far(MemoryProvider):
         prompt = False
 
     far = [Mount(path, [Far(MemoryOptions())]) for path in ("/archive", "/other")]
     tree = Tree(MountTable([*far, site.tree.table.mounts["/dispel"]]))
-    assert tree.prompt_mount(WINDOW) is None
+    assert tree.table.prompt_mount(WINDOW) is None
 
 
 def test_many_paths_are_remembered_within_bounds(

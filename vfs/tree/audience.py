@@ -1,4 +1,4 @@
-"""Waiting: what the work for one request knows of who waits for it.
+"""Audience: what the work for one request knows of who waits for it.
 
 The tree knows no protocol, and a provider no caller. But a computation should end when nobody waits
 for it any more, and a thread that waits long should not keep others from working. What serves a
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from processors.work.runner import Progress, always, ignore
 
 
-class Waiting(NamedTuple):
+class Audience(NamedTuple):
     """Somebody who waits, by default for ever.
 
     `blocked` stands around what may take long. `in_background` says that nobody holds a connection
@@ -26,20 +26,20 @@ class Waiting(NamedTuple):
     in_background: bool = False
 
 
-_NOBODY = Waiting()
-_waiting: ContextVar[Waiting] = ContextVar("waiting", default=_NOBODY)
+_NOBODY = Audience()
+_audience: ContextVar[Audience] = ContextVar("audience", default=_NOBODY)
 
 
-def waiting() -> Waiting:
+def audience() -> Audience:
     """Return who waits for what this thread does."""
-    return _waiting.get()
+    return _audience.get()
 
 
 @contextmanager
-def waited_for(who: Waiting) -> Iterator[None]:
+def waited_for(who: Audience) -> Iterator[None]:
     """Say who waits for what is done inside."""
-    token = _waiting.set(who)
+    token = _audience.set(who)
     try:
         yield
     finally:
-        _waiting.reset(token)
+        _audience.reset(token)

@@ -35,18 +35,24 @@ _GATEWAYS = [
 WORKERS = 2
 # With several workers these run each day; all else that takes a gateway does in the long run.
 _WITH_WORKERS = {"test_litmus.py", "test_faults.py"}
+# TLS is the same for all stores, and is tried each day with one.
+_IN_THE_LONG_RUN = {
+    (headgate.MEMORY, "https"),
+    (headgate.CACHED, "https"),
+    (headgate.LOCAL, "cheroot"),
+}
 _folders = itertools.count()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave most of what runs with several workers, or the other engine, to the long run."""
+    """Leave to the long run what differs least from what runs each day."""
     for item in items:
         callspec = getattr(item, "callspec", None)
         parameter = callspec.params.get("mount") if callspec else None
         if parameter == (headgate.LOCAL, "workers") and item.path.name not in _WITH_WORKERS:
             item.add_marker(pytest.mark.slow)
-        if parameter == (headgate.LOCAL, "cheroot"):
+        if parameter in _IN_THE_LONG_RUN:
             item.add_marker(pytest.mark.slow)
 
 

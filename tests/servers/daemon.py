@@ -9,6 +9,7 @@ DIR holds all there is of one server: configuration, served files, log, process 
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -29,10 +30,16 @@ class StartFailed(RuntimeError):
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that nobody listens on now.
+
+    It is none of those that the kernel gives to whoever connects, or to who listens on any: between
+    this call and its use, or while a server starts again, it would be taken.
+    """
+    while True:
+        port = 10_240 + secrets.randbelow(32_768 - 10_240)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Daemon:

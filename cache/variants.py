@@ -14,6 +14,8 @@ VARIANT_BYTES = 64 << 20
 
 _BLOCK_BYTES = 1 << 20
 _CLAIM_DIGITS = 15
+_OF = "of"
+"""What the record of a variant says: the digest of the result that it was made of."""
 
 Encode = Callable[[Iterable[bytes]], Iterator[bytes]]
 
@@ -36,7 +38,7 @@ class Variants:
         if record.size > VARIANT_BYTES:
             return None
         key = self._results.variant(record.key, coding)
-        found = self._results.get(key, now=now)
+        found = self._find(key, record, now=now)
         if found is not None or now:
             return found
         flights = self._results.flights
@@ -44,7 +46,7 @@ class Variants:
         flight, is_own = flights.claim(int(digits, 16), int(digits, 16))
         if not is_own:
             flight.wait(flight.first)
-            return self._results.get(key)
+            return self._find(key, record)
         error: Exception | None = None
         try:
             if flights.take_off(flight, lambda _: self._results.has(key)):
@@ -53,7 +55,20 @@ class Variants:
             error = failed
         finally:
             flights.land(flight, error)
-        return None if error is not None else self._results.get(key)
+        return None if error is not None else self._find(key, record)
+
+    def _find(self, key: str, record: ResultRecord, *, now: bool = False) -> ResultFile | None:
+        """Open the variant of just this result.
+
+        The result may have been made once more, with other bytes, while its variant was made of
+        the one before: that is removed, and the next who asks makes another.
+        """
+        found = self._results.get(key, now=now)
+        if found is None or found.record.about.get(_OF) == record.sha256:
+            return found
+        found.close()
+        self._results.purge_variants(record.key)
+        return None
 
     def _make(self, file: ResultFile, key: str, encode: Encode) -> None:
         self._results.make_room(file.record.size)
@@ -72,6 +87,7 @@ class Variants:
                     sha256=digest.hexdigest(),
                     media_type=file.record.media_type,
                     made_at_ns=time.time_ns(),
+                    about={_OF: file.record.sha256},
                 )
             )
 

@@ -68,6 +68,25 @@ def test_it_goes_with_what_it_was_made_of(make: Make, how: str) -> None:  # noqa
     assert gzip.decompress(data) == b"other" * 1000
 
 
+def test_one_made_of_a_result_that_is_replaced_meanwhile_is_never_given_for_the_new_one(
+    make: Make,  # noqa: F811
+) -> None:
+    results = make()
+    put(results, name(1), TEXT)
+
+    def late(blocks: Iterable[bytes]) -> Iterator[bytes]:
+        put(results, name(1), b"other" * 1000)
+        yield from gzipped(blocks)
+
+    data = coded(results, late)
+    assert data is not None
+    assert gzip.decompress(data) == TEXT  # it is of the file that was asked about
+    assert coded(results, gzipped, now=True) is None
+    data = coded(results, gzipped)
+    assert data is not None
+    assert gzip.decompress(data) == b"other" * 1000
+
+
 def test_many_who_ask_at_once_have_it_made_once(make: Make) -> None:  # noqa: F811
     results = make()
     put(results, name(1), TEXT)

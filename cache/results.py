@@ -168,7 +168,7 @@ class Results:
         """Remove what was made of a result by coding it."""
         for coding in CODINGS:
             with contextlib.suppress(OSError):
-                os.unlink(self._name(f"{key}-{coding}"))  # noqa: PTH108 - it is text already
+                self.place(f"{key}-{coding}").unlink()
 
     def purge(self, key: str) -> bool:
         """Remove one result and its variants; tell whether it was there. Who reads it reads on."""

@@ -5,9 +5,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 _MOST_THREADS = 4
+_LOAD = Path("/proc/loadavg")
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -15,8 +17,7 @@ Out = TypeVar("Out")
 def _running() -> int:
     """Return how many threads of this machine run, or could, at this moment; the caller is one."""
     try:
-        with open("/proc/loadavg", "rb") as file:  # noqa: PTH123 - the quickest way
-            return max(1, int(file.read().split()[3].partition(b"/")[0]))
+        return max(1, int(_LOAD.read_bytes().split()[3].partition(b"/")[0]))
     except (OSError, ValueError, IndexError):
         return 1
 

@@ -71,8 +71,12 @@ class Packets(Packetizer):
     that thread; `_leaving` is set once, `idle` once and taken back; the rest is fixed.
     """
 
+    # paramiko has them for its subclasses; the published types do not name them.
+    _trigger_rekey: Callable[[], None]
+    _check_keepalive: Callable[[], None]
+
     def __init__(self, peer: socket.socket | paramiko.Channel) -> None:
-        super().__init__(peer)  # type: ignore[arg-type]  # a channel does as well
+        super().__init__(peer)  # type: ignore[arg-type]  # of a jump host it is a channel
         self.peer = peer
         self.incoming: Cipher | None = None
         self.outgoing: Cipher | None = None
@@ -123,19 +127,19 @@ class Packets(Packetizer):
     def count(self, cipher: Cipher) -> None:
         """Ask for another key when it is time."""
         if cipher.is_used_up and not self.need_rekey():
-            self._trigger_rekey()  # type: ignore[attr-defined]  # what a subclass is to call
+            self._trigger_rekey()
 
-    # What paramiko calls
+    # What paramiko calls. Ciphers come as its version gives them, and are passed on as they came.
 
     def set_inbound_cipher(self, *args: object, **named: object) -> None:
         """Decipher what comes from now on."""
-        super().set_inbound_cipher(*args, **named)  # type: ignore[arg-type]  # as it came
+        super().set_inbound_cipher(*args, **named)  # type: ignore[arg-type]
         self.incoming = self._cipher(named.get("block_engine"), named.get("iv_in"))
 
     def set_outbound_cipher(self, *args: object, **named: object) -> None:
         """Encipher what goes from now on."""
         with self.sending:
-            super().set_outbound_cipher(*args, **named)  # type: ignore[arg-type]  # likewise
+            super().set_outbound_cipher(*args, **named)  # type: ignore[arg-type]
             self.outgoing = self._cipher(named.get("block_engine"), named.get("iv_out"))
 
     def reset_seqno_in(self) -> None:
@@ -196,7 +200,7 @@ class Packets(Packetizer):
                     raise EOFError from None
                 if self.need_rekey():
                     raise NeedRekeyException from None
-                self._check_keepalive()  # type: ignore[attr-defined]  # as above
+                self._check_keepalive()
                 self.idle()
                 continue
             if given is None:

@@ -38,13 +38,19 @@ _TIFFSTORE = TemplateText(
 def run(*, port: int | None, keep: Path | None) -> None:
     """Write the archive, serve it, and remove it at the end unless it is to be kept.
 
-    Raises ConfigError when the port is in use or the folder to keep cannot be used.
+    Raises ConfigError when the port is in use, or the folder cannot be used or takes no more.
     """
     console = Console(highlight=False, soft_wrap=True)
     with ExitStack() as stack:
         inbox = stack.enter_context(signals(reloads=False))
         folder = stack.enter_context(_kept(keep) if keep else _temporary())
-        _write(folder, inbox)
+        try:
+            _write(folder, inbox)
+        except OSError as error:
+            raise ConfigError(
+                f"headgate: the sample archive, about 140 MB, cannot be written to '{folder}': "
+                f"{error.strerror or error}; free some room, or name another place with --keep FOLDER"
+            ) from error
         if not inbox.empty():
             return
         app = stack.enter_context(closing(_bound(folder, port)))

@@ -2,13 +2,13 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.servers.daemon import free_port
 from tests.servers.programs import find
 
 # ```console: typed and run.  ```text: must be printed.  ```toml file=NAME: written to NAME.
@@ -18,12 +18,6 @@ BLOCK = re.compile(
 )
 
 PORT = "8080"
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def script_of(text: str, port: str, *, mounts: bool) -> tuple[str, list[str]]:
@@ -79,7 +73,7 @@ def test_commands_of_the_document_run(
     document: str, root: Path, tmp_path: Path, *, mounts: bool
 ) -> None:
     """Every command ends well, every answer is below 400, every line shown is printed."""
-    port = free_port()
+    port = str(free_port())
     script, expected = script_of((root / document).read_text(), port, mounts=mounts)
     assert re.search("headgate (serve|demo)", script)
     # Where the reader has an environment of his own, this one stands in.

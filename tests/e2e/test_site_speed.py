@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from providers.sftp import SftpProvider
-from providers.sftp_options import SftpOptions
 from tests.servers import headgate, sshd
 from tests.servers.target import Target
 
@@ -53,16 +52,7 @@ class Bench:
             "known_hosts": str(server.known_hosts),
             "key_file": str(server.key),
         }
-        self.provider = SftpProvider(
-            SftpOptions(
-                host="127.0.0.1",
-                port=server.target.port,
-                user=server.target.user,
-                root=str(self.root),
-                known_hosts=server.known_hosts,
-                key_file=server.key,
-            )
-        )
+        self.provider = SftpProvider(server.options())
         table: dict[str, object] = {"provider": "sftp", **options}
         mounts: dict[str, dict[str, object]] = {
             "raw": {**table, "cache": "off"},

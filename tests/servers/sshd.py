@@ -11,6 +11,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
+from providers.sftp_options import SftpOptions
 from tests.servers.daemon import Daemon, free_port, main
 from tests.servers.programs import find
 from tests.servers.target import Target
@@ -48,6 +51,18 @@ class Sshd(Daemon):
     def host_key(self) -> str:
         """The public host key: algorithm and base64."""
         return " ".join((self.directory / "host_key.pub").read_text().split()[:2])
+
+    def options(self, **changes: object) -> SftpOptions:
+        """Return what lets a provider into the folder for tests, with some things changed."""
+        usual = SftpOptions(
+            host="127.0.0.1",
+            port=self.target.port,
+            user=self.target.user,
+            root=str(self.directory / "files"),
+            known_hosts=self.known_hosts,
+            key_file=self.key,
+        )
+        return msgspec.structs.replace(usual, **changes)
 
     def children(self) -> list[int]:
         """Return the processes that serve connections."""

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from tests.cache.test_full import small_disk  # noqa: F401 - a fixture
 from vfs import sample
 
 if TYPE_CHECKING:
@@ -133,3 +134,12 @@ def test_the_layers_differ_and_hold_something_to_look_at(tmp_path: Path) -> None
     assert layers.shape == (sample.SMALL_LAYERS, sample.SMALL_EDGE, sample.SMALL_EDGE)
     assert all(layer.std() > 500 for layer in layers)
     assert len({layer.tobytes() for layer in layers}) == len(layers)
+
+
+def test_a_full_disk_is_told_in_one_sentence(headgate: "Command", small_disk: Path) -> None:  # noqa: F811
+    done = headgate.run("demo", "--keep", small_disk / "sample")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written" in done.stderr
+    assert "free some room" in done.stderr
+    assert "--keep" in done.stderr

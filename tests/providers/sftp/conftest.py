@@ -7,7 +7,6 @@ from typing import Literal
 import pytest
 
 from providers.sftp import SftpProvider
-from providers.sftp_options import SftpOptions
 from tests.servers import sshd
 from tests.servers.sshd import Sshd
 
@@ -40,18 +39,13 @@ def make(server: Sshd, root: Path, transport: Literal["openssh", "paramiko"]) ->
 
     def provider(**changes: object) -> SftpProvider:
         values: dict[str, object] = {
-            "host": "127.0.0.1",
-            "port": server.target.port,
-            "user": server.target.user,
             "root": str(root),
-            "known_hosts": server.known_hosts,
-            "key_file": server.key,
             "transport": transport,
             "connect_seconds": 5.0,
             "answer_seconds": 5.0,
             **changes,
         }
-        made.append(SftpProvider(SftpOptions(**values)))  # type: ignore[arg-type] # by name
+        made.append(SftpProvider(server.options(**values)))
         return made[-1]
 
     yield provider

@@ -9,7 +9,6 @@ import pytest
 
 from providers.errors import BadCredentials, StorageError, Unavailable
 from providers.sftp import SftpProvider
-from providers.sftp_options import SftpOptions
 from providers.ssh.host_keys import HostKeyChanged, HostKeyUnknown
 from providers.testing.content import signed
 from tests.servers import sshd
@@ -29,18 +28,7 @@ def test_a_server_that_takes_few(
     data = signed(2 << 20)
     (root / "file").write_bytes(data)
     with sshd.launch(tmp_path / "few", {name: value}) as server:
-        store = SftpProvider(
-            SftpOptions(
-                host="127.0.0.1",
-                port=server.target.port,
-                user=server.target.user,
-                root=str(root),
-                known_hosts=server.known_hosts,
-                key_file=server.key,
-                transport=transport,
-                connections=8,
-            )
-        )
+        store = SftpProvider(server.options(root=str(root), transport=transport, connections=8))
         results: list[object] = []
 
         def work() -> None:

@@ -13,7 +13,6 @@ from cache.listings import Listings
 from providers.base import Provider
 from providers.cached import CachedProvider
 from providers.sftp import SftpProvider
-from providers.sftp_options import SftpOptions
 from providers.testing import ProviderSuite
 from providers.write_back import WriteBackProvider
 from tests.servers import sshd
@@ -44,16 +43,7 @@ class TestOpenSsh(ProviderSuite):
         """Return a provider of a new root."""
         self.root = folder / "root"
         self.root.mkdir()
-        options = SftpOptions(
-            host="127.0.0.1",
-            port=server.target.port,
-            user=server.target.user,
-            root=str(self.root),
-            known_hosts=server.known_hosts,
-            key_file=server.key,
-            transport=self.transport,
-        )
-        return SftpProvider(options)
+        return SftpProvider(server.options(root=str(self.root), transport=self.transport))
 
     def put_raw(self, path: str, data: bytes) -> None:
         beside = self.root / "raw-temporary"

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from providers.sftp import SftpProvider
-from providers.sftp_options import SftpOptions
 from tests.servers import sshd
 
 pytestmark = pytest.mark.server("sshd", "ssh")
@@ -19,16 +18,7 @@ def test_auto_takes_what_is_quickest(tmp_path: Path, ciphers: str, is_direct: bo
     """paramiko, where data need not go through its thread; else the child."""
     with sshd.launch(tmp_path / "sshd", {"Ciphers": ciphers}) as server:
         data = bytes(range(256)) * 4096 * 3
-        root = server.directory / "files"
-        options = SftpOptions(
-            host="127.0.0.1",
-            port=server.target.port,
-            user=server.target.user,
-            root=str(root),
-            known_hosts=server.known_hosts,
-            key_file=server.key,
-        )
-        store = SftpProvider(options)
+        store = SftpProvider(server.options())
         try:
             with store.create("f") as writer:
                 writer.write(data)

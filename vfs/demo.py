@@ -49,7 +49,7 @@ def run(*, port: int | None, keep: Path | None) -> None:
         except OSError as error:
             raise ConfigError(
                 f"headgate: the sample archive, about 140 MB, cannot be written to '{folder}': "
-                f"{error.strerror or error}; free some room, or name another place with --keep FOLDER"
+                f"{error.strerror or error}; free some room, or name another place by --keep"
             ) from error
         if not inbox.empty():
             return

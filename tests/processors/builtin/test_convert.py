@@ -1,9 +1,6 @@
 """Conversions hold every pixel, and are what GDAL, tifffile and Pillow take them for."""
 
 import io
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -23,8 +20,9 @@ from processors.base import Limits
 from processors.builtin.convert import Convert, ConvertParams
 from processors.errors import OutOfRange, TooLarge, UnsupportedFormat
 from processors.image.halving import Halving
-from processors.testing import BytesSource, FileSource, PlainContext, result
+from processors.testing import BytesSource, PlainContext, result
 from processors.values import Layers
+from tests.processors.processes import same_words
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 RNG = np.random.default_rng(11)
@@ -277,17 +275,4 @@ for form in ("tif", "ome.tif", "npy", "png"):
 def test_two_processes_make_the_same_bytes(tmp_path: Path, root: Path) -> None:
     file = tmp_path / "a.tif"
     tifffile.imwrite(file, RNG.integers(0, 256, (900, 800), np.uint8), tile=(64, 64))
-    printed = {
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT, file],
-            cwd=root,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            check=True,
-            capture_output=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(printed) == 1
-    with FileSource(file) as source:
-        assert source.size
-    assert len(set(printed.pop().split())) == 8
+    assert len(set(same_words(SCRIPT, file, root))) == 8

@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from processors.builtin.hist import Hist, HistParams
 from processors.errors import UnsupportedFormat
 from processors.testing import BytesSource, result
 from processors.values import Interval
+from tests.processors.processes import same_words
 
 
 def hist(pixels: Any, **values: Any) -> bytes:
@@ -90,15 +90,8 @@ def test_two_processes_make_the_same_bytes(tmp_path: Path, root: Path) -> None:
     tifffile.imwrite(file, rng.normal(100, 20, (400, 500)).astype(np.float32), tile=(64, 64))
     style = tmp_path / "matplotlibrc"
     style.write_text("axes.facecolor: red\nsvg.fonttype: none\n")
-    printed = {
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT, file],
-            cwd=root,
-            env={**os.environ, "PYTHONHASHSEED": seed, "MATPLOTLIBRC": rc, "TZ": zone},
-            check=True,
-            capture_output=True,
-        ).stdout
-        for seed, rc, zone in (("1", os.devnull, "UTC"), ("2", str(style), "Asia/Tokyo"))
-    }
-    assert len(printed) == 1
-    assert len(set(printed.pop().split())) == 5
+    worlds = (
+        {"MATPLOTLIBRC": os.devnull, "TZ": "UTC"},
+        {"MATPLOTLIBRC": str(style), "TZ": "Asia/Tokyo"},
+    )
+    assert len(set(same_words(SCRIPT, file, root, worlds))) == 5

@@ -1,9 +1,6 @@
 """Previews and tiles show what numpy and Pillow make of the same pixels, from the right level."""
 
 import io
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +25,9 @@ from processors.errors import (
     TooLarge,
     UnsupportedFormat,
 )
-from processors.testing import BytesSource, CountingSource, FileSource, PlainContext, result
+from processors.testing import BytesSource, CountingSource, PlainContext, result
 from tests.processors.images import made, picture, pixels_of, pyramid, tiff
+from tests.processors.processes import same_words
 
 GREY = np.random.default_rng(2).integers(0, 256, (240, 360), np.uint8)
 RGB = np.random.default_rng(2).integers(0, 256, (240, 360, 3), np.uint8)
@@ -301,17 +299,4 @@ def test_two_processes_make_the_same_bytes(tmp_path: Path, root: Path) -> None:
         tile=(64, 64),
         photometric="rgb",
     )
-    printed = {
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT, file],
-            cwd=root,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            check=True,
-            capture_output=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(printed) == 1
-    with FileSource(file) as source:
-        assert len(set(printed.pop().split())) == 9
-        assert source.size
+    assert len(set(same_words(SCRIPT, file, root))) == 9

@@ -1,4 +1,4 @@
-"""A folder of 50,000 files is listed at once, and costs the server no memory."""
+"""A folder of 50,000 files is listed at once, and costs the server little memory."""
 
 import re
 import time
@@ -15,6 +15,7 @@ from vfs.state.base import Depth
 from vfs.state.sqlite import SqliteStore
 
 FILES = 50_000
+PSS_MAX_KIB = 64 * 1024
 MARKED = 1000
 """Files that have a lock and a property each."""
 
@@ -79,7 +80,8 @@ def test_a_big_folder(tmp_path: Path) -> None:
             store.set_properties(path, {("", "p"): "<p>marked</p>"})
     with headgate.launch(tmp_path) as daemon:
         target = daemon.target.beneath(headgate.LOCAL).beneath("big")
-        _list(target, _BODIES["three"])
+        for body in _BODIES.values():
+            _list(target, body)  # what is remembered of listings has its bound now
         for name, body in _BODIES.items():
             before = _pss_kib(daemon)
             listings = [_list(target, body) for _ in range(3)]
@@ -93,3 +95,4 @@ def test_a_big_folder(tmp_path: Path) -> None:
             assert {listing.responses for listing in listings} == {FILES + 1}
             assert worst < 0.5
             assert grown < 8 * 1024
+            assert before + grown < PSS_MAX_KIB

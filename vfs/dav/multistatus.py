@@ -7,6 +7,7 @@ from itertools import chain
 from providers.base import Entry
 from vfs.dav.bodies import DAV, Asked, Propfind
 from vfs.dav.columns import Column, Rows
+from vfs.dav.pages import Text
 from vfs.dav.xml import Name, empty_element
 from vfs.http.dates import http_date, rfc3339
 from vfs.http.etags import make_etag
@@ -190,9 +191,9 @@ def fragment(response: str) -> str:
     return response.removeprefix(_OPENING)
 
 
-def multistatus(responses: Iterable[str], pages: Iterable[bytes] = ()) -> Iterator[bytes]:
+def multistatus(responses: Iterable[str], pages: Iterable[Text] = ()) -> Iterator[bytes]:
     """Yield the whole document in blocks; holds one block. `pages` are many responses at once."""
-    held = [_HEAD.encode()]
+    held: list[Text] = [_HEAD.encode()]
     size = 0
     for part in chain(map(str.encode, responses), pages):
         held.append(part)

@@ -8,10 +8,10 @@ from itertools import compress, islice
 from providers.base import Entry, Kind
 from vfs.dav.bodies import Asked, Propfind, parse_propfind
 from vfs.dav.columns import COLUMNS, Column
-from vfs.dav.fragments import Fragments
 from vfs.dav.live import IN_ALL, LOCKDISCOVERY, SUPPORTED, SUPPORTEDLOCK, Live
 from vfs.dav.locks import Locks
 from vfs.dav.multistatus import PropfindTemplate, fragment, multistatus, page
+from vfs.dav.pages import Pages, Text
 from vfs.dav.xml import MAX_BODY_BYTES, Name
 from vfs.http.bad_request import BadRequest
 from vfs.http.markup import CONTENT_TYPE
@@ -37,13 +37,13 @@ Dead = dict[Name, str]
 
 
 class PropFind:
-    """The handler of PROPFIND. All attributes are fixed; `_fragments` guards itself."""
+    """The handler of PROPFIND. All attributes are fixed; `_pages` guards itself."""
 
     def __init__(self, tree: Tree, store: StateStore, locks: Locks) -> None:
         self._tree = tree
         self._store = store
         self._locks = locks
-        self._fragments = Fragments()
+        self._pages = Pages()
 
     def propfind(self, request: Request) -> Response:
         """Answer 207; Depth infinity on a folder is refused, as RFC 4918, 9.1 allows."""
@@ -73,7 +73,7 @@ class PropFind:
         if needs_locks:
             live.take(self._store.locks_on(request.path))
         own = template.response(href_of(request, request.path, entry), request.path, entry, dead)
-        pages: Iterator[bytes] = iter(())
+        pages: Iterator[Text] = iter(())
         if depth == "1" and entry.is_folder:
             # Refused as a whole: shown as an empty folder, it would be taken for one by those
             # who keep two folders alike.
@@ -84,7 +84,7 @@ class PropFind:
             if live.inherited:
                 del constant[LOCKDISCOVERY]
             question = _question(wanted) if template.size <= REMEMBERED_CHARACTERS else None
-            writer = _Members(request, template, constant, self._fragments, question)
+            writer = _Members(request, template, constant, self._pages, question)
             step = max(1, min(PAGE, PAGE_CHARACTERS // template.size))
             pages = (
                 writer.page(page, self._dead_of(request, page, needed=needs_dead), locked)
@@ -104,10 +104,11 @@ class PropFind:
 
 
 class _Members:
-    """Writes the responses about members of one folder. All attributes are fixed.
+    """Writes the responses about members of one folder. All attributes are fixed but `_room`.
 
     `constant` are properties that are the same for each member that has no lock of its own.
-    `question` is the number under which answers are remembered, if they are.
+    `question` is the number under which answers are remembered, if they are. What is beyond
+    `_room` is not: a listing that is larger would push out its own beginning.
     """
 
     def __init__(
@@ -115,30 +116,33 @@ class _Members:
         request: Request,
         template: PropfindTemplate,
         constant: Mapping[Name, Column],
-        fragments: Fragments,
+        pages: Pages,
         question: int | None,
     ) -> None:
         self._folder = "" if request.path == paths.ROOT else request.path
         self._quoted = request.href(self._folder)
         self._template = template
-        self._fragments = fragments
+        self._pages = pages
         self._question = question
+        self._room = pages.most_bytes
         self._files = template.rows({**COLUMNS[Kind.FILE], **constant})
         self._folders = template.rows({**COLUMNS[Kind.FOLDER], **constant}, end="/")
 
-    def page(
-        self, entries: list[Entry], dead: Mapping[str, Dead], locked: Collection[str]
-    ) -> bytes:
+    def page(self, entries: list[Entry], dead: Mapping[str, Dead], locked: Collection[str]) -> Text:
         """Return the responses about some of them.
 
         `dead` has the properties of those with any, `locked` the names of those with own locks.
         """
         if self._files is None:
             return page(self._quoted, [self._text(entry, dead) for entry in entries])
-        if not dead and not locked:
-            return page(self._quoted, self._plain(entries))
         is_plain = [not (entry.name in dead or entry.name in locked) for entry in entries]
-        plain = iter(self._plain(list(compress(entries, is_plain))))
+        if all(is_plain):
+            if self._question is None or self._room <= 0:
+                return self._plain(entries)
+            text = self._pages.text(self._question, self._quoted, entries, self._plain)
+            self._room -= len(text)
+            return text
+        plain = iter(self._written(list(compress(entries, is_plain))))
         return page(
             self._quoted,
             [
@@ -147,11 +151,9 @@ class _Members:
             ],
         )
 
-    def _plain(self, entries: list[Entry]) -> list[bytes]:
-        """Return the texts of entries with neither dead properties nor own locks."""
-        if self._question is None:
-            return self._written(entries)
-        return self._fragments.texts(self._question, entries, self._written)
+    def _plain(self, entries: list[Entry]) -> bytes:
+        """Return the page of entries with neither dead properties nor own locks."""
+        return page(self._quoted, self._written(entries))
 
     def _written(self, entries: list[Entry]) -> list[bytes]:
         assert self._files is not None

@@ -16,10 +16,11 @@ from argon2.exceptions import HashingError, InvalidHashError, VerificationError
 
 from vfs.auth.errors import Throttled
 
-# The first choice of OWASP's Password Storage Cheat Sheet for argon2id: as hard to guess as its
-# choices with more memory, and what one verification takes is small enough for a small machine.
-_MEMORY_KIB = 19_456
-_PASSES = 2
+# One of the choices of OWASP's Password Storage Cheat Sheet for argon2id: as hard to guess as its
+# choices with more memory and fewer passes. A process of the gateway has 64 MiB, of which the
+# verifications at one moment may take no large part.
+_MEMORY_KIB = 9216
+_PASSES = 4
 _LANES = 1
 
 PASSWORD_MAX_BYTES = 1024

@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import re
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from tests import planted
 from tests.servers.programs import Missing, find
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Where the environment forbids to keep bytecode, each gateway and each command that a test starts
+# compiles the whole product anew, which takes longer than the rest of its start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # quick and ci: the same examples each time, so that a red run stays red and a change is judged by
 # what it changes. nightly: other examples each time, with patience, and the blob that repeats them.
@@ -47,10 +53,22 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _set_survivors_aside() -> Iterator[None]:
+    """Set aside what a module left for good: a collection costs what the tests of one have made."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
-def _collect_garbage() -> Iterator[None]:
+def _collect_garbage(request: pytest.FixtureRequest) -> Iterator[None]:
     """Collect after the test, so that a forgotten file or socket fails the test that forgot it."""
     yield
+    # Pytest keeps the instance, and with it the store of a suite, until the run ends.
+    if request.instance is not None:
+        vars(request.instance).clear()
+    request.node.funcargs.clear()
     gc.collect()
 
 

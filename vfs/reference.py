@@ -3,12 +3,12 @@
 `python -m vfs.reference docs/reference` writes them; a test compares them with the code.
 """
 
+import argparse
 import enum
 import inspect
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -252,7 +252,11 @@ def _cell(text: str) -> str:
 
 def main() -> None:
     """Write every page into the folder that the command line names."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m vfs.reference", description="Print the reference pages from the code."
+    )
+    parser.add_argument("folder", type=Path, help="where the pages go, such as docs/reference")
+    folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (folder / name).write_text(text)

@@ -17,7 +17,10 @@ def never(offset: int, size: int) -> bytes:
 
 
 class Origin:
-    """Gives the bytes of one file. `lock` guards `asked`; the rest is set by the test."""
+    """Gives the bytes of one file.
+
+    `lock` guards `asked`, `under_way` and `most_at_once`; the rest is set by the test.
+    """
 
     def __init__(self, data: bytes, delay_seconds: float = 0) -> None:
         self.data = data
@@ -25,12 +28,18 @@ class Origin:
         self.error: Exception | None = None
         self.lock = threading.Lock()
         self.asked: list[tuple[int, int]] = []
+        self.under_way = 0
+        self.most_at_once = 0
 
     def fetch(self, offset: int, size: int) -> bytes:
         """Give the bytes at once."""
         with self.lock:
             self.asked.append((offset, size))
+            self.under_way += 1
+            self.most_at_once = max(self.most_at_once, self.under_way)
         time.sleep(self.delay_seconds)
+        with self.lock:
+            self.under_way -= 1
         if self.error is not None:
             raise type(self.error)(*self.error.args)
         return self.data[offset : offset + size]

@@ -161,11 +161,9 @@ def test_a_stream_fetches_ahead_in_parallel(make: Callable[..., BlockCache]) -> 
     cache = make(parallel=4)
     origin = Origin(DATA, delay_seconds=0.1)
     with cache.open(KEY, SIZE) as file:
-        began = time.monotonic()
         assert b"".join(file.stream(0, SIZE, origin.fetch)) == DATA
-        took = time.monotonic() - began
     assert len(origin.asked) == 7
-    assert took < 0.55  # one after another would take 0.7 s
+    assert 3 <= origin.most_at_once <= 4
     assert origin.asked_bytes() == SIZE
 
 
@@ -250,7 +248,6 @@ def test_a_failed_fetch_ends_the_wait_of_all(cache: BlockCache) -> None:
                 failed.append(error)
 
         threads = [threading.Thread(target=read) for _ in range(16)]
-        began = time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -258,7 +255,6 @@ def test_a_failed_fetch_ends_the_wait_of_all(cache: BlockCache) -> None:
     assert len(failed) == 16
     assert len({id(error) for error in failed}) == 16
     assert len(origin.asked) <= 4
-    assert time.monotonic() - began < 1
 
 
 def test_hits_and_misses_are_counted(cache: BlockCache) -> None:

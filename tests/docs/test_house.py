@@ -9,6 +9,8 @@ import pytest
 
 LONGEST_FILE_LINES = 400
 SECTIONS = ["Context", "Choice", "Alternatives", "Consequence"]
+TOP = {"vfs", "providers", "processors", "cache", "tests", "docs", "docker", ".ci", ".gitignore"}
+TOP |= {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
 TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".sh", ".cfg", ""}
 
 # Folders of a machine. The names are put together, so that this file does not hold them itself.
@@ -84,6 +86,10 @@ def test_every_decision_has_its_four_sections(root: Path) -> None:
         assert f"]({record.name})" in index, f"{record.name} is missing in the index"
         for section in text.split("\n## ")[1:]:
             assert len(section.split()) > 15, f"{record.name}: {section[:20]!r} says nothing"
+
+
+def test_the_top_level_holds_nothing_else(root: Path) -> None:
+    assert {file.relative_to(root).parts[0] for file in sources(root)} <= TOP
 
 
 def test_no_file_is_too_long(root: Path) -> None:

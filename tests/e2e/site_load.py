@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import http.client
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,10 @@ from tests.servers.target import Target
 
 SIZE = 300_000
 _PAUSE_SECONDS = 0.05
+# An answer passes some threads of two processes, each of which waits for its turn.
+_TURNS = 10
+# Whoever waits for the site waits for twice as long: so the gateway is configured.
+_WAITS_SECONDS = 1.0
 
 
 def content(name: str, number: int, size: int = SIZE) -> bytes:
@@ -92,21 +97,37 @@ class Worker(threading.Thread):
 
 
 class Sibling(threading.Thread):
-    """Reads a file of the local mount all the time; `seconds` are what each answer took."""
+    """Reads a file of the local mount all the time; `seconds` are what each answer took.
+
+    `echoes` are what another process took meanwhile that has nothing to do but to answer: how long
+    the machine lets everybody wait.
+    """
 
     def __init__(self, target: Target) -> None:
         super().__init__()
         self.seconds: list[float] = []
+        self.echoes: list[float] = []
         self._target = target
         self._ended = threading.Event()
         wire.put(target, "sibling", b"here")
 
     def run(self) -> None:
-        with wire.keep(self._target) as connection:
+        with (
+            subprocess.Popen(
+                ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            ) as echo,
+            wire.keep(self._target) as connection,
+        ):
+            assert echo.stdin is not None
+            assert echo.stdout is not None
             while not self._ended.wait(0.02):
                 began = time.perf_counter()
                 assert wire.send(connection, self._target, "GET", "sibling").body == b"here"
-                self.seconds.append(time.perf_counter() - began)
+                answered = time.perf_counter()
+                echo.stdin.write(b"here")
+                assert echo.stdout.read(4) == b"here"
+                self.seconds.append(answered - began)
+                self.echoes.append(time.perf_counter() - answered)
 
     def end(self) -> None:
         """Stop."""
@@ -145,14 +166,24 @@ class Load:
                 time.sleep(0.2)
             wire.expect(not worker.wrong, f"wrong: {worker.wrong[:3]}")
             _arrives(worker, self.site.root(name) / worker.file, end)
-        slow = sorted(self.sibling.seconds)
-        late = slow[int(len(slow) * 0.99)]
+        late, machine = _late(self.sibling.seconds), _late(self.sibling.echoes)
         counts = {n: (w.acknowledged, w.read, w.refused) for n, w in self.workers.items()}
         print(
-            f"acknowledged, read, refused: {counts}; a sibling's answers: {len(slow)},"
-            f" 99 % within {late * 1e3:.0f} ms, the slowest {slow[-1] * 1e3:.0f} ms"
+            f"acknowledged, read, refused: {counts};"
+            f" of a sibling's {len(self.sibling.seconds)} answers"
+            f" 99 % came within {late * 1e3:.0f} ms, an echo's within {machine * 1e3:.0f} ms,"
+            f" the slowest in {max(self.sibling.seconds) * 1e3:.0f} ms"
         )
-        wire.expect(late < 0.1, f"a sibling waited: {late * 1e3:.0f} ms")
+        allowed = min(0.1 + _TURNS * machine, _WAITS_SECONDS)
+        wire.expect(
+            late < allowed,
+            f"a sibling waited: {late * 1e3:.0f} ms; the machine explains {allowed * 1e3:.0f} ms",
+        )
+
+
+def _late(seconds: list[float]) -> float:
+    """Return what 99 of 100 keep within."""
+    return sorted(seconds)[int(len(seconds) * 0.99)]
 
 
 def _works(worker: Worker) -> bool:

@@ -146,11 +146,11 @@ def test_keys_are_renewed_before_they_are_too_old(
     text = issuer.token()
     verify(issuers, text)
     issuer.behave("silent")
-    monkeypatch.setattr(issuers_module, "FETCH_SECONDS", 0.5)
+    monkeypatch.setattr(issuers_module, "FETCH_SECONDS", 2.0)
     time.sleep(3.1)
     begin = time.monotonic()
     verify(issuers, text)
-    assert time.monotonic() - begin < 0.2
+    assert time.monotonic() - begin < 1
     wait_for(lambda: len(issuer.requests()) > 2)
 
 

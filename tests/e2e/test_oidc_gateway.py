@@ -111,10 +111,8 @@ def test_a_silent_issuer_keeps_nobody_else_waiting(tmp_path: Path, issuer: OidcI
         for thread in threads:
             thread.start()
         time.sleep(0.5)
-        begin = time.monotonic()
         assert ask(gateway.target, "GET", "local/").status == 200
-        took = time.monotonic() - begin
+        assert len(answers) < len(tokens)
         for thread in threads:
             thread.join()
         assert answers == [503] * 100
-        assert took < 1

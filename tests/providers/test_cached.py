@@ -295,12 +295,11 @@ def test_a_slow_store_never_holds_up_what_is_known(cached: CachedProvider, origi
     get(cached, "folder/file")
     with cached.open("other") as reader:
         reader.read_at(20_000, 10_000)
-    origin.delay_seconds = 1.0
+    origin.delay_seconds = 20.0
     missing = cached.open("other")
     waiting = threading.Thread(target=missing.read_at, args=(80_000, 100))
     waiting.start()
     time.sleep(0.1)
-    began = time.monotonic()
     assert get(cached, "folder/file") == DATA
     assert names(cached, "folder") == {"file"}
     with cached.open("other") as reader:
@@ -308,7 +307,8 @@ def test_a_slow_store_never_holds_up_what_is_known(cached: CachedProvider, origi
             assert reader.read_at(offset, 1000) == DATA[offset : offset + 1000]
             time.sleep(0.005)  # what was read ahead would begin now
     # Nothing was read ahead that closing would have waited for.
-    assert time.monotonic() - began < 0.5
+    assert waiting.is_alive()
+    origin.hurry.set()
     waiting.join()
     missing.close()
 
@@ -343,19 +343,18 @@ def test_many_readers_fetch_a_block_once(cached: CachedProvider, origin: Watched
 
 
 def test_a_stream_is_fetched_in_parallel(origin: Watched, tmp_path: Path) -> None:
-    """64 reads of 20 ms each, one after the other, take far less than their sum."""
+    """64 reads, one after the other, are few to the store, and some of them at once."""
     size = 16 << 20
     data = content("stream", size)
     put(origin.inner, "large", data)
     with BlockCache(tmp_path / "cache", Limits(free_bytes=0)) as blocks:
         cached = CachedProvider(origin, blocks, Listings(blocks.database), "m")
         origin.delay_seconds = 0.02
-        began = time.monotonic()
         with cached.open("large") as reader:
             for offset in range(0, size, 256 << 10):
                 assert reader.read_at(offset, 256 << 10) == data[offset : offset + (256 << 10)]
-        assert time.monotonic() - began < 0.9
     assert origin.take()["read_at"] < 20
+    assert origin.most_at_once > 1
 
 
 def test_warm_brings_all_of_a_file(cached: CachedProvider, origin: Watched) -> None:

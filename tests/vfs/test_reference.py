@@ -18,6 +18,17 @@ def test_the_page_does_not_lag(name: str) -> None:
     assert (PAGES / name).read_text() == reference.pages()[name]
 
 
+@pytest.mark.parametrize("words", [[], ["--help"], ["--hlep"]])
+def test_an_option_is_no_folder(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["reference", *words])
+    with pytest.raises(SystemExit):
+        reference.main()
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_setting_is_documented() -> None:
     structs: list[type[msgspec.Struct]] = [
         config.ServerConfig,

@@ -62,7 +62,7 @@ class _Header(msgspec.Struct, frozen=True):
 class BlockFile:
     """Reads and writes the blocks of one file; shared by all handles of one process.
 
-    All attributes are fixed but `_touched_at` and `torn`, where a lost update does no harm, and
+    All attributes are fixed but `_touch_at` and `torn`, where a lost update does no harm, and
     `_straight`, which belongs to the one thread that writes straight.
     `present` and `flights` guard themselves. The descriptor holds a shared flock for its lifetime:
     eviction skips a file that anybody has open.
@@ -82,7 +82,7 @@ class BlockFile:
         self.flights = Flights(fd)
         self._tag = tag
         self._table = _table(size)
-        self._touched_at = 0.0
+        self._touch_at = 0.0
         self._straight: int | None = None
 
     @classmethod
@@ -138,12 +138,17 @@ class BlockFile:
     def touch(self) -> None:
         """Note that the file is in use, so that others are evicted before it."""
         now = time.monotonic()
-        if now - self._touched_at > _TOUCH_SECONDS:
-            self._touched_at = now
-            try:
+        if now < self._touch_at:
+            return
+        try:
+            # Whoever had it open before may have noted it: that costs as much as a small read.
+            age = time.time() - os.fstat(self.fd).st_mtime
+            if not 0 <= age < _TOUCH_SECONDS:
+                age = 0.0
                 os.utime(self.fd)
-            except OSError:
-                return
+        except OSError:
+            age = 0.0
+        self._touch_at = now + _TOUCH_SECONDS - age
 
     def extent(self, first: int, last: int) -> tuple[int, int]:
         """Return where the blocks from `first` to `last` begin and end."""
@@ -164,9 +169,13 @@ class BlockFile:
         """Look up the records of these blocks; tell whether the first one is present and whole."""
         want = (last - first + 1) * _RECORD_BYTES
         records = os.pread(self.fd, want, self._table + first * _RECORD_BYTES)
-        numbers = memoryview(records[: len(records) // 8 * 8]).cast("I")
-        for at in range(len(numbers) // 2):
-            tag = numbers[2 * at + 1]
+        numbers = memoryview(records[: len(records) // 8 * 8]).cast("I").tolist()
+        tags = numbers[1::2]
+        whole = _leading(tags, self._tag)
+        if whole:
+            self.present.set(first, first + whole - 1)
+        for at in range(whole, len(tags)):
+            tag = tags[at]
             block = first + at
             if tag == self._tag or (tag and self._verify(block, numbers[2 * at])):
                 self.present.set(block, block)
@@ -243,6 +252,13 @@ class BlockFile:
         except OSError:
             return True
         return True
+
+
+def _leading(tags: list[int], tag: int) -> int:
+    """Return how many of them, from the first, are `tag`; at once where all are, or none."""
+    if tags.count(tag) == len(tags):
+        return len(tags)
+    return next(at for at, other in enumerate(tags) if other != tag)
 
 
 def key_of(place: Path) -> Key | None:

@@ -57,6 +57,27 @@ def test_what_was_read_is_there_after_a_restart(make: Callable[..., BlockCache])
         assert file.read_at(0, SIZE, never) == DATA
 
 
+@pytest.mark.parametrize("gap", [0, 1, 700, 1099])
+def test_records_are_looked_up_past_a_page_of_them(
+    make: Callable[..., BlockCache], gap: int
+) -> None:
+    """Of a file with 1,100 blocks one is missing: all before it, and all behind it, are there."""
+    data = content("long", 1100 * 1024)
+    origin, first = Origin(data), make()
+    with first.open(KEY, len(data)) as file:
+        for start, stop in ((0, gap), (gap + 1, 1100)):
+            if stop > start:
+                file.read_at(start * 1024, (stop - start) * 1024, origin.fetch)
+    first.close()
+    with make().open(KEY, len(data)) as file:
+        assert file.span(0) == gap * 1024
+        assert file.span(gap * 1024) == 0
+        assert file.span((gap + 1) * 1024) == (1099 - gap) * 1024
+        origin.asked.clear()
+        assert file.read_at(0, len(data), origin.fetch) == data
+    assert origin.asked == [(gap * 1024, 1024)]
+
+
 def test_only_missing_blocks_are_fetched(cache: BlockCache) -> None:
     origin = Origin(DATA)
     with cache.open(KEY, SIZE) as file:

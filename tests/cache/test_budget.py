@@ -46,6 +46,28 @@ def test_the_least_used_goes_first(make: Callable[..., BlockCache]) -> None:
     assert kept(cache, "f0", "f1", "f2", "f3", "f4") == ["f0", "f2", "f3", "f4"]
 
 
+def test_a_use_is_noted_once_a_minute_whoever_opens_it(cache: BlockCache) -> None:
+    """To note it costs as much as a small read: not at each opening."""
+    key = Key("m", "f", "1")
+
+    def used_at(age_seconds: float) -> tuple[float, float]:
+        """Return when it counts as used before and after a read."""
+        fill(cache, "f", age_seconds)
+        with cache.open(key, SIZE) as file:
+            fd = file.fileno()
+            assert fd is not None
+            before = os.fstat(fd).st_mtime
+            file.read_at(0, 1, never)
+            return before, os.fstat(fd).st_mtime
+
+    before, after = used_at(30)
+    assert before == after
+    before, after = used_at(70)
+    assert before + 69 < after
+    before, after = used_at(-1000)  # a clock that was set back
+    assert after + 900 < before
+
+
 def test_what_was_not_used_for_too_long_goes(make: Callable[..., BlockCache]) -> None:
     cache = make(limits=Limits(max_age_seconds=100, free_bytes=0))
     fill(cache, "old", 200)

@@ -24,16 +24,18 @@ pytestmark = [
 MIB = 1 << 20
 SIZE = 64 * MIB
 ROUNDS = 7
+# What takes 50 ms varies by a fifth from round to round.
+CACHED_ROUNDS = 31
 # What a shared machine may take by chance; a gateway that is slower by design fails every time.
 TRIES = 3
-# What is wanted is 0.8, of a cached file 1.05: the medians that are printed tell it. These guards
+# What is wanted is 0.8, of a cached file 0.95: the medians that are printed tell it. These guards
 # are on the quickest rounds, and leave room for a machine that does other things beside.
 LEAST = 0.6
 # Far from what is wanted: a cold read also writes every byte to the cache, sums it and reads it
 # back before it is sent. This only notices when it gets worse; 0.53 to 0.56 was seen, where it had
 # been 0.70 of a provider that was a third slower.
 LEAST_COLD = 0.4
-CACHED_LIMIT = 1.3
+LEAST_CACHED = 0.9
 OLD_SECOND = 1_600_000_000
 
 
@@ -126,26 +128,32 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 Ways = dict[str, Callable[[str], None]]
 
 
-def _seconds(ways: Ways, name: str) -> dict[str, list[float]]:
+def _seconds(ways: Ways, name: str, rounds: int) -> dict[str, list[float]]:
     """Return the seconds of each round of each way; they take turns. The first does not count."""
     taken: dict[str, list[float]] = {way: [] for way in ways}
-    for number in range(ROUNDS + 1):
-        for way, run in ways.items():
+    turns = list(ways)
+    for number in range(rounds + 1):
+        turns.append(turns.pop(0))  # none is always behind the same one
+        for way in turns:
             began = time.perf_counter()
-            run(f"{name}{number}")
+            ways[way](f"{name}{number}")
             if number:
                 taken[way].append(time.perf_counter() - began)
     return taken
 
 
 def _at_least(
-    ways: Ways, base: str, least: dict[str, float], before: Callable[[str], None]
+    ways: Ways,
+    base: str,
+    least: dict[str, float],
+    before: Callable[[str], None],
+    rounds: int = ROUNDS,
 ) -> None:
     """Each way reaches its part of the speed of `base`, by the quickest rounds of TRIES runs."""
     best: dict[str, float] = {}
     for attempt in range(TRIES):
         before(f"try{attempt}-")
-        taken = _seconds(ways, f"try{attempt}-")
+        taken = _seconds(ways, f"try{attempt}-", rounds)
         for way, seconds in taken.items():
             median = statistics.median(seconds)
             ratio = statistics.median(taken[base]) / median
@@ -197,4 +205,4 @@ def test_a_cached_get_is_as_fast_as_a_local_one(bench: Bench) -> None:
         "cached": lambda _: bench.get("cached", "f"),
         "local": lambda _: bench.get("local", "f"),
     }
-    _at_least(ways, "local", {"cached": 1 / CACHED_LIMIT}, lambda _: None)
+    _at_least(ways, "local", {"cached": LEAST_CACHED}, lambda _: None, CACHED_ROUNDS)

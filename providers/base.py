@@ -16,7 +16,7 @@ from typing import ClassVar, Self
 
 import msgspec
 
-from providers.errors import StorageError, Unsupported
+from providers.errors import NotFound, StorageError, Unsupported
 
 __all__ = [
     "Capabilities",
@@ -175,8 +175,8 @@ class Reader(ABC):
     def fileno(self) -> int | None:
         """Return a descriptor whose offsets are those of the file, or None.
 
-        It stays the reader's: do not close it, do not seek it, take nothing behind `entry.size`.
-        Who sends from it calls `check` after each block.
+        It stays the reader's: neither close nor seek it, take nothing behind `entry.size`, and call
+        `check` after each block.
         """
         return None
 
@@ -197,10 +197,7 @@ class Reader(ABC):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """One file of `get_many`: `data` is all of the version that `entry` describes.
-
-    None stands for the bytes of a file that is larger than was asked for.
-    """
+    """One file of `get_many`: `data` is all of `entry`'s version, None if it is more than asked."""
 
     entry: Entry
     data: bytes | None
@@ -284,13 +281,19 @@ class Provider(ABC):
     def stat(self, path: str) -> Entry:
         """Return the entry at `path`; NotFound if nothing is there."""
 
+    def look(self, path: str) -> Entry | None:
+        """Return the entry at `path`, None if nothing is there; a store may do so for less."""
+        try:
+            return self.stat(path)
+        except NotFound:
+            return None
+
     @abstractmethod
     def scandir(self, path: str) -> Iterator[Entry]:
         """Yield the members of a folder, in any order, in constant memory.
 
-        Raises NotFound or NotADirectory at the first step at the latest. A member that vanishes
-        while it is listed is left out. Reserved names and what is neither file nor folder are
-        left out.
+        Raises NotFound or NotADirectory at the first step at the latest. Left out are members that
+        vanish meanwhile, reserved names, and what is neither file nor folder.
         """
 
     @abstractmethod
@@ -302,9 +305,8 @@ class Provider(ABC):
     ) -> Iterator[tuple[str, Content | StorageError]]:
         """Yield each path once, in any order, with its file or with the error of its opening.
 
-        For many small files: the whole content comes when it is at most `size` bytes. A far store
-        is asked for many at once, so `paths` are taken ahead of what was yielded. A store that is
-        not available is the error of each path.
+        For many small files: the whole comes when it is at most `size` bytes. A far store is asked
+        for many at once, `paths` are taken ahead. One not available is the error of each path.
         """
         for path in paths:
             try:
@@ -390,10 +392,7 @@ class Provider(ABC):
         raise Unsupported(path, detail="this store has no extended attributes")
 
     def refresh(self, path: str) -> None:
-        """Believe nothing that was remembered of `path`; ask the store anew.
-
-        Only a cache remembers anything. Raises Unavailable when the store cannot be asked.
-        """
+        """Have what a cache remembers of `path` asked for anew; Unavailable when it cannot be."""
 
     def sweep(self, *, older_than_seconds: float) -> int:
         """Remove temporaries that no living writer owns; return how many there were."""

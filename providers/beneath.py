@@ -10,6 +10,7 @@ from providers.errors import InvalidPath, NotADirectory, Unavailable
 from providers.place import Place
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_UNSURE = (-errno.EAGAIN, -errno.EXDEV, -errno.EINVAL)
 _TURNS = 100  # how often links and ".." may restart a walk; Linux itself follows 40 links
 
 
@@ -102,7 +103,10 @@ class Beneath:
         root = self.root()
         try:
             if waiting.is_refused():
-                return self._open_now(root, path, flags)
+                descriptor = self._open_now(root, path, flags)
+                if descriptor < 0:
+                    raise _failure(-descriptor)
+                return descriptor
             if not self._walks:
                 try:
                     return linux.openat2(root.fd, path or ".", flags, self._resolve)
@@ -117,28 +121,49 @@ class Beneath:
             self.check_root(root)
             raise
 
-    def _open_now(self, root: Handle, path: str, flags: int) -> int:
-        """Open what the kernel has in memory.
+    def look(self, path: str) -> os.stat_result | None:
+        """Return what is seen at `path`, None for nothing; for a thread that must not wait.
 
-        It keeps no note of names that are free, so whoever only asks what there is has the one
-        folder looked through that the name would stand in.
+        It costs no exception where a name is free, as that of a new file is.
         """
+        root = self.root()
+        descriptor = self._open_now(root, path, os.O_PATH)
+        if descriptor < 0:
+            if descriptor != -errno.ENOENT:
+                raise _failure(-descriptor)
+            self.check_root(root)
+            return None
+        try:
+            return os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _open_now(self, root: Handle, path: str, flags: int) -> int:
+        """Open what the kernel has in memory, or return minus the number of an error."""
         resolve = self._resolve | linux.RESOLVE_NO_XDEV
-        try:
-            return linux.openat2(root.fd, path or ".", flags, resolve | linux.RESOLVE_CACHED, 1)
-        except OSError as error:
-            # The last is how kernels before 5.12 tell that they know no RESOLVE_CACHED.
-            if error.errno not in (errno.EAGAIN, errno.EXDEV, errno.EINVAL):
-                raise
-            if error.errno != errno.EAGAIN or flags != os.O_PATH:
-                raise waiting.WouldWait from None
+        descriptor = linux.open_cached(root.fd, path or ".", flags, resolve)
+        if descriptor == -errno.EAGAIN and flags == os.O_PATH:
+            descriptor = self._look_into(root, path, resolve)
+        # The last is how kernels before 5.12 tell that they know no RESOLVE_CACHED.
+        if descriptor in _UNSURE:
+            raise waiting.WouldWait
+        return descriptor
+
+    @staticmethod
+    def _look_into(root: Handle, path: str, resolve: int) -> int:
+        """Open a name of which the kernel keeps no note, or return minus the number of an error.
+
+        It keeps none of names that are free, so whoever only asks what there is has the one folder
+        looked through that the name would stand in.
+        """
         head, _, name = path.rpartition("/")
+        folder = linux.open_cached(root.fd, head or ".", _FOLDER, resolve)
+        if folder < 0:
+            return -errno.EAGAIN
         try:
-            folder = linux.openat2(root.fd, head or ".", _FOLDER, resolve | linux.RESOLVE_CACHED, 1)
-        except OSError:
-            raise waiting.WouldWait from None
-        try:
-            return linux.openat2(folder, name, flags, resolve)
+            return linux.openat2(folder, name, os.O_PATH, resolve)  # may wait for one look
+        except OSError as error:
+            return -(error.errno or errno.EAGAIN)
         finally:
             os.close(folder)
 
@@ -147,15 +172,20 @@ class Beneath:
         return self.open(path, flags | os.O_DIRECTORY)
 
     def parent(self, path: str) -> Place:
-        """Return the place of `path` itself, which is not the root's."""
+        """Return the place of `path` itself, which is not the root's.
+
+        Its folder can be locked by its own descriptor, unless it may not be read.
+        """
         head, _, name = path.rpartition("/")
         if name in ("", ".", ".."):
             raise InvalidPath(detail="the root of the store cannot be used here")
-        if head:
-            return Place(self.folder(head), name)
-        root = self.root()
-        self.check_root(root)
-        return Place(os.dup(root.fd), name)
+        if not head:
+            self.check_root(self.root())
+        try:
+            folder = self.folder(head, os.O_RDONLY)
+        except PermissionError:
+            folder = self.folder(head)
+        return Place(folder, name)
 
     def place(self, path: str) -> Place:
         """Return the place of what is seen at `path`: behind the link, where one is followed.

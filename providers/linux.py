@@ -71,6 +71,11 @@ _syscall.argtypes = (
     ctypes.POINTER(_How),
     ctypes.c_size_t,
 )
+# The same without letting other threads run meanwhile: for what cannot wait.
+_syscall_now = ctypes.PyDLL(None, use_errno=True).syscall
+_syscall_now.restype = _syscall.restype
+_syscall_now.argtypes = _syscall.argtypes
+_CODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _renameat2 = getattr(_libc, "renameat2", None)
 if _renameat2 is not None:
     _renameat2.argtypes = (
@@ -97,9 +102,7 @@ def openat2(folder: int, path: str, flags: int, resolve: int, tries: int = _TRIE
 
     Raises the OSError of the kernel; EAGAIN only when renames disturb it many times in a row.
     """
-    encoded = os.fsencode(path)
-    if b"\0" in encoded:  # C would silently stop there and open another file
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    encoded = _encoded(path)
     how = _how(flags | os.O_CLOEXEC, resolve)
     while True:
         descriptor: int = _syscall(_SYS_OPENAT2, folder, encoded, how, 24)
@@ -110,6 +113,16 @@ def openat2(folder: int, path: str, flags: int, resolve: int, tries: int = _TRIE
         if number == errno.EINTR or (number == errno.EAGAIN and tries):
             continue
         raise OSError(number, os.strerror(number))
+
+
+def open_cached(folder: int, path: str, flags: int, resolve: int) -> int:
+    """Open as `openat2` does, but only what is in memory; return minus the number of an error.
+
+    No exception, since it is the normal case that a name is free, or not in memory.
+    """
+    how = _how(flags | os.O_CLOEXEC, resolve | RESOLVE_CACHED)
+    descriptor: int = _syscall_now(_SYS_OPENAT2, folder, _encoded(path), how, 24)
+    return descriptor if descriptor >= 0 else -ctypes.get_errno()
 
 
 def is_local(descriptor: int) -> bool:
@@ -235,6 +248,13 @@ def _file_system(descriptor: int) -> int:
     """Return the number of its kind, 0 when it is not told."""
     buffer = (ctypes.c_ulong * 64)()
     return 0 if _libc.fstatfs(descriptor, buffer) else int(buffer[0])
+
+
+def _encoded(path: str) -> bytes:
+    encoded = path.encode(*_CODING)
+    if b"\0" in encoded:  # C would silently stop there and open another file
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return encoded
 
 
 @functools.cache

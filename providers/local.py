@@ -33,7 +33,7 @@ from providers.errors import (
 from providers.folderlock import locked
 from providers.inode import entry_of, refusal_of, version_of
 from providers.members import members
-from providers.names import basename, check_path, join
+from providers.names import basename, check_path, join, parent
 from providers.pinned import Pinned
 from providers.place import Place
 from providers.replacement import Replacement
@@ -111,6 +111,13 @@ class LocalProvider(Provider):
             finally:
                 os.close(descriptor)
 
+    def look(self, path: str) -> Entry | None:
+        if not waiting.is_refused():
+            return super().look(path)
+        with Translated(path):
+            status = self._beneath.look(check_path(path))
+            return None if status is None else entry_of(basename(path), status)
+
     def scandir(self, path: str) -> Iterator[Entry]:
         with Translated(path):
             descriptor = self._beneath.folder(check_path(path), os.O_RDONLY)
@@ -129,19 +136,7 @@ class LocalProvider(Provider):
         """Check the root and open it anew if another folder or disk has taken its place."""
         with Translated(""):
             root = self._beneath.renew()
-            try:
-                os.close(os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=root.fd))
-            except PermissionError:
-                raise Denied(
-                    detail="the gateway's account may not read the store's folder; give it r and x"
-                ) from None
-            if not self._writable or os.fstatvfs(root.fd).f_flag & os.ST_RDONLY:
-                return
-            if not os.access(".", os.W_OK | os.X_OK, dir_fd=root.fd, effective_ids=True):
-                raise Denied(
-                    detail="the gateway's account may not write to the store's folder; give it w, "
-                    "or set writable = false"
-                )
+            abilities.check(root.fd, writable=self._writable)
 
     def close(self) -> None:
         self._beneath.close()
@@ -230,7 +225,11 @@ class LocalProvider(Provider):
     def _rename(
         self, source: str, old_place: Place, target: str, moved: Entry, *, overwrite: bool
     ) -> Entry:
-        with Translated(target), self._beneath.parent(target) as place, old_place.locked(place):
+        with (
+            Translated(target),
+            self._goal(source, old_place, target) as place,
+            old_place.locked(place),
+        ):
             status = old_place.status()
             if status is None:
                 raise NotFound(source)
@@ -251,6 +250,12 @@ class LocalProvider(Provider):
                 old_place.drop_second_name(status, place)
             self._sync(old_place, place)
             return self._found(target, place)
+
+    def _goal(self, source: str, old_place: Place, target: str) -> Place:
+        """Return the place of `target`; within one folder, that is not opened once more."""
+        if parent(source) == parent(target):
+            return old_place.beside(basename(target))
+        return self._beneath.parent(target)
 
     def copy(self, source: str, target: str, *, overwrite: bool = False) -> Entry:
         with Translated(source):
@@ -276,15 +281,9 @@ class LocalProvider(Provider):
         with Translated(path):
             descriptor = self._beneath.open(check_path(path), os.O_PATH)
             try:
-                space = os.fstatvfs(descriptor)
+                return abilities.usage_of(descriptor)
             finally:
                 os.close(descriptor)
-        if not space.f_blocks:
-            return Usage(used=None, available=None)
-        return Usage(
-            used=(space.f_blocks - space.f_bfree) * space.f_frsize,
-            available=space.f_bavail * space.f_frsize,
-        )
 
     def xattrs(self, path: str) -> Mapping[str, bytes]:
         with Translated(path), self._readable(path) as descriptor:

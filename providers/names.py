@@ -5,6 +5,7 @@ is no valid UTF-8 on a POSIX store is carried by `surrogateescape`, so that ever
 listed, read and removed, whatever it is called.
 """
 
+import functools
 import re
 
 from providers.errors import InvalidPath
@@ -12,6 +13,8 @@ from providers.errors import InvalidPath
 # Names with this prefix belong to the gateway (temporaries, journals). They are hidden from
 # listings and refused from clients, in every store, so that no client can meet one half-written.
 RESERVED_PREFIX = ".headgate-"
+
+_KNOWN_CHARACTERS = 256
 
 # One pass over the whole path, because this runs on every operation: no empty, "." or ".."
 # segment, no reserved name, no NUL, no surrogate but those of surrogateescape.
@@ -21,9 +24,17 @@ _PATH = re.compile(rf"(?:{_SEGMENT}(?:/{_SEGMENT})*)?")
 
 def check_path(path: str) -> str:
     """Return `path` when it is normalised and relative; raise InvalidPath with the cause if not."""
+    return _known(path) if len(path) <= _KNOWN_CHARACTERS else _checked(path)
+
+
+def _checked(path: str) -> str:
     if _PATH.fullmatch(path) is None:
         raise InvalidPath(path, detail=_cause(path))
     return path
+
+
+# A request makes several operations on the same path. A MiB at most.
+_known = functools.lru_cache(maxsize=1024)(_checked)
 
 
 def is_reserved(name: str) -> bool:

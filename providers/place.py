@@ -17,14 +17,15 @@ class Place:
     """Holds a folder by its descriptor, together with a name in it.
 
     Whoever moves the folder, or puts a link in its place, cannot lead what is done here elsewhere.
-    `name` is fixed; `folder` is the place's own and -1 once closed.
+    `name` is fixed; `folder` is -1 once closed, and the place's own unless it lies beside another.
     """
 
-    __slots__ = ("folder", "name")
+    __slots__ = ("_is_own", "folder", "name")
 
-    def __init__(self, folder: int, name: str) -> None:
+    def __init__(self, folder: int, name: str, *, is_own: bool = True) -> None:
         self.folder = folder
         self.name = name
+        self._is_own = is_own
 
     def __enter__(self) -> Self:
         return self
@@ -35,7 +36,7 @@ class Place:
     def close(self) -> None:
         """Close the folder. Closing twice is no error."""
         folder, self.folder = self.folder, -1
-        if folder >= 0:
+        if folder >= 0 and self._is_own:
             os.close(folder)
 
     def status(self) -> os.stat_result | None:
@@ -62,13 +63,17 @@ class Place:
         """Remove the file or link that stands here."""
         os.unlink(self.name, dir_fd=self.folder)
 
+    def beside(self, name: str) -> "Place":
+        """Return another place in the same folder, which stays this one's own."""
+        return Place(self.folder, name, is_own=False)
+
     def is_beside(self, other: "Place") -> bool:
         """Tell whether both stand in one folder."""
         return os.path.sameopenfile(self.folder, other.folder)
 
     def locked(self, other: "Place") -> locked:
         """Return what holds the locks of both folders for a `with` block."""
-        return locked(self.folder, other.folder)
+        return locked(*{self.folder, other.folder})
 
     def move(self, target: "Place", *, replace: bool) -> None:
         """Rename what stands here in one step.

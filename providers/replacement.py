@@ -25,6 +25,9 @@ from providers.pinned import whole_now
 from providers.place import Place
 from providers.translated import Translated
 
+_UNASKED_BYTES = 64 * 1024
+_OWN = 0o600
+
 
 class Replacement(Writer):
     """Fills a temporary beside the file and renames it over the file at commit.
@@ -32,7 +35,7 @@ class Replacement(Writer):
     The folder is held by its descriptor from beginning to end: whoever puts another folder or a
     link in its place cannot lead the commit elsewhere. `_descriptor`, locked against sweeps, is -1
     once finished; `_temporary` shares the folder of `_place` and is None once it has its new name.
-    `take_from` sets `_mode` and `_random`; all else is fixed. One thread at a time.
+    `take_from` sets `_is_copy` and `_random`; all else is fixed. One thread at a time.
     """
 
     def __init__(
@@ -53,15 +56,15 @@ class Replacement(Writer):
         self._expect = expect
         self._durable = durable
         self._random = False
-        self._mode: int | None = None
+        self._is_copy = False
         self._descriptor = -1
         try:
             self._old = self._check()
             self._check_space(size_hint)
             # What replaces a private file is private from its first byte on.
-            mode = 0o666 if self._old is None else 0o600
-            self._descriptor, name = temporary.make(place.folder, mode)
-            self._temporary = Place(place.folder, name)
+            mode = 0o666 if self._old is None else _OWN
+            self._descriptor, name, self._made = temporary.make(place.folder, mode)
+            self._temporary = place.beside(name)
         except BaseException:
             self.abort()
             raise
@@ -81,15 +84,21 @@ class Replacement(Writer):
         """
         self._random = random
         if not random:
+            self._is_copy = True
             # The kernel chose by 0666 and the umask, or by the folder's default ACL.
-            self._mode = os.fstat(self._descriptor).st_mode & status.st_mode & 0o777
-            os.fchmod(self._descriptor, 0o600)
+            made = self._made.st_mode & 0o777
+            mode = made & status.st_mode
+            if mode | _OWN != made:
+                os.fchmod(self._descriptor, mode | _OWN)
         if waiting.is_refused():
             self.write(whole_now(source, status, in_memory=in_memory))
         else:
             linux.clone(source, self._descriptor, status.st_size)
         if not random:
             inherit(source, self._descriptor, users=True, acl=False)
+            # Only who may write gives attributes.
+            if mode & _OWN != _OWN:
+                os.fchmod(self._descriptor, mode)
         now = os.fstat(source)
         if (now.st_size, now.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
             raise Changed(self._path, detail="the source was written while it was copied")
@@ -126,9 +135,14 @@ class Replacement(Writer):
         descriptor = self._open()
         try:
             with Translated(self._path):
-                self._prepare(descriptor)
+                if self._durable:
+                    # Whoever else writes in the folder does not wait for the disk.
+                    self._prepare(descriptor, self._place.status())
+                    os.fsync(descriptor)
                 with locked(self._place.folder):
-                    self._check()
+                    old = self._check()
+                    if not self._durable:
+                        self._prepare(descriptor, old)
                     self._move()
                     # Under the lock: the next writer's rename changes this inode once more.
                     status = os.fstat(descriptor)
@@ -183,7 +197,8 @@ class Replacement(Writer):
         return old
 
     def _check_space(self, size: int | None) -> None:
-        if not size:
+        # Of little nothing is gained by knowing before it is written.
+        if size is None or size <= _UNASKED_BYTES:
             return
         space = os.fstatvfs(self._place.folder)
         if space.f_blocks and size > space.f_bavail * space.f_frsize:
@@ -192,17 +207,15 @@ class Replacement(Writer):
                 f"{space.f_bavail * space.f_frsize} are free; remove something first"
             )
 
-    def _prepare(self, descriptor: int) -> None:
+    def _prepare(self, descriptor: int, old: os.stat_result | None) -> None:
         """Give the temporary all that the file is to have, so that the rename is the last step."""
-        old = self._place.status() or self._old
+        old = old or self._old
         if old is not None:
-            _keep_rights(self._place, old, descriptor, attributes=self._mode is None)
-        elif self._mode is not None:
-            os.fchmod(descriptor, self._mode)
+            if (old.st_uid, old.st_gid) != (self._made.st_uid, self._made.st_gid):
+                _give(descriptor, old)
+            _keep_rights(self._place, old, descriptor, attributes=not self._is_copy)
         now_ns = stamp_ns()
         os.utime(descriptor, ns=(now_ns, now_ns))
-        if self._durable:
-            os.fsync(descriptor)
 
     def _move(self) -> None:
         assert self._temporary is not None
@@ -213,18 +226,20 @@ class Replacement(Writer):
         self._temporary = None
 
 
-def _keep_rights(place: Place, old: os.stat_result, new: int, *, attributes: bool) -> None:
-    """Give `new` the owner, the mode and the attributes of the file that it replaces.
+def _give(new: int, old: os.stat_result) -> None:
+    """Give `new` the owner of the file that it replaces.
 
     A gateway that may not give files away keeps at least the group, if it belongs to it.
     """
-    now = os.fstat(new)
-    if (old.st_uid, old.st_gid) != (now.st_uid, now.st_gid):
-        try:
-            os.fchown(new, old.st_uid, old.st_gid)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.fchown(new, -1, old.st_gid)
+    try:
+        os.fchown(new, old.st_uid, old.st_gid)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.fchown(new, -1, old.st_gid)
+
+
+def _keep_rights(place: Place, old: os.stat_result, new: int, *, attributes: bool) -> None:
+    """Give `new` the mode and the attributes of the file that it replaces."""
     os.fchmod(new, old.st_mode & 0o777)
     try:
         source = place.open(os.O_RDONLY | os.O_NONBLOCK)

@@ -16,8 +16,8 @@ _SILENT_SECONDS = 86_400.0  # without locks, only a long silence tells that a wr
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def make(folder: int, mode: int) -> tuple[int, str]:
-    """Create a temporary in `folder`; return its descriptor and name.
+def make(folder: int, mode: int) -> tuple[int, str, os.stat_result]:
+    """Create a temporary in `folder`; return its descriptor, its name and its status.
 
     A named file and not O_TMPFILE: only a name can be renamed over an old file in one step, so
     that O_TMPFILE would be a second way beside this one, for new files alone.
@@ -31,9 +31,10 @@ def make(folder: int, mode: int) -> tuple[int, str]:
             os.close(descriptor)
             continue
         except OSError:
-            return descriptor, name
-        if os.fstat(descriptor).st_nlink:  # else a sweep came between open and lock
-            return descriptor, name
+            return descriptor, name, os.fstat(descriptor)
+        status = os.fstat(descriptor)
+        if status.st_nlink:  # else a sweep came between open and lock
+            return descriptor, name, status
         os.close(descriptor)
 
 

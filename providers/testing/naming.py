@@ -63,6 +63,7 @@ _odd = pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES.keys())
 # Every operation that takes a path, each with the capability that it needs.
 _OPERATIONS: dict[str, tuple[str, Callable[[Provider, str], object]]] = {
     "stat": ("", lambda provider, path: provider.stat(path)),
+    "look": ("", lambda provider, path: provider.look(path)),
     "scandir": ("", lambda provider, path: next(provider.scandir(path), None)),
     "open": ("", lambda provider, path: provider.open(path)),
     "create": ("create", lambda provider, path: provider.create(path)),

@@ -57,6 +57,15 @@ class Reading(Harness):
             with pytest.raises(NotFound):
                 _ask(provider, operation, path)
 
+    def test_a_look_has_none_for_nothing(self, provider: Provider) -> None:
+        """It gives what `stat` gives, and None where that says that nothing is there."""
+        self.mkdir_raw("folder")
+        self.put_raw("folder/file", b"x")
+        for path in ("", "folder", "folder/file"):
+            assert provider.look(path) == provider.stat(path)
+        for path in ("missing", "folder/missing", "missing/file"):
+            assert provider.look(path) is None
+
     @pytest.mark.parametrize("operation", ["stat", "open", "scandir", "checksum"])
     def test_nothing_is_below_a_file(self, provider: Provider, operation: str) -> None:
         """A path through a file raises NotADirectory, or NotFound where a store cannot tell."""

@@ -44,7 +44,7 @@ def test_locks(store: SqliteStore) -> None:
     show("locks_on, inherited, 1001", microseconds(lambda: store.locks_on("/a/b/c/d"), 5000))
 
     def pair() -> None:
-        store.release(store.acquire("/q/r", principal="ann").token)
+        store.release(store.acquire("/q/r", principal="ann"))
 
     show("acquire and release, 1001 others", microseconds(pair, 2000))
     took = microseconds(lambda: store.locks_of_children("/x"), 20)

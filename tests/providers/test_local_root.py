@@ -2,12 +2,15 @@
 
 import contextlib
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from providers.errors import NotADirectory, NotFound, StorageError, Unavailable
+from providers import waiting
+from providers.errors import Denied, NotADirectory, NotFound, StorageError, Unavailable
 from providers.local import LocalOptions, LocalProvider
+from providers.waiting import WouldWait
 
 
 def descriptors() -> int:
@@ -152,4 +155,57 @@ def test_forgotten_readers_and_writers_are_told(tmp_path: Path) -> None:
         store.open("file")
     assert descriptors() == before
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    store.close()
+
+
+@contextlib.contextmanager
+def hurry() -> Iterator[None]:
+    """Let this thread wait for nothing within a `with` block."""
+    waiting.refuse()
+    try:
+        yield
+    finally:
+        waiting.allow()
+
+
+def test_a_look_of_who_must_not_wait(tmp_path: Path) -> None:
+    """It tells what any look tells, or that it would have to wait; and loses no descriptor."""
+    root = tmp_path / "root"
+    (root / "folder").mkdir(parents=True)
+    (root / "folder" / "file").write_bytes(b"x")
+    (root / "link").symlink_to("folder")
+    store = LocalProvider(LocalOptions(root=root))
+    store.health()
+    wanted = {path: store.look(path) for path in ("", "folder", "folder/file", "new", "folder/new")}
+    assert wanted["new"] is wanted["folder/new"] is None
+    before = descriptors()
+    with hurry():
+        for _ in range(3):
+            for path, entry in wanted.items():
+                assert store.look(path) == entry
+            # Kernels differ in whether they know this without a look.
+            with pytest.raises((NotADirectory, WouldWait)):
+                store.look("folder/file/new")
+            with pytest.raises(Denied):
+                store.look("link")
+            with pytest.raises(WouldWait):
+                store.look("cold/new")
+    assert descriptors() == before
+    store.close()
+
+
+def test_a_look_at_a_root_that_is_replaced(tmp_path: Path) -> None:
+    """Nothing is said to be free only because the root was taken away."""
+    root = tmp_path / "root"
+    root.mkdir()
+    store = LocalProvider(LocalOptions(root=root))
+    store.health()
+    assert store.look("new") is None
+    root.rmdir()
+    root.mkdir()
+    with hurry(), pytest.raises(WouldWait):
+        store.look("new")
+    with pytest.raises(Unavailable):
+        store.look("new")
+    assert store.look("new") is None
     store.close()

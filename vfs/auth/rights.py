@@ -74,9 +74,11 @@ class Rights:
 
     def check(self, caller: Caller, path: str, *rights: Right) -> None:
         """Raise Denied unless `caller` has one of `rights` at `path`."""
-        if not self.allows_any(caller, path, *rights):
-            wanted = " or ".join(f"'{right}'" for right in rights)
-            raise Denied(path, detail=f"{_cause(caller)} the right {wanted} here")
+        for grant in self.grants(caller):  # likewise
+            if paths.is_within(path, grant.path) and not grant.rights.isdisjoint(rights):
+                return
+        wanted = " or ".join(f"'{right}'" for right in rights)
+        raise Denied(path, detail=f"{_cause(caller)} the right {wanted} here")
 
     def leads_somewhere(self, caller: Caller, folder: str) -> bool:
         """Tell whether `caller` has any right beneath `folder`.

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from wsgidav.dav_error import DAVError
+from wsgidav.dav_error import HTTP_CONFLICT, DAVError, PRECONDITION_CODE_LockTokenMismatch
 from wsgidav.dav_provider import DAVProvider
 from wsgidav.request_server import RequestServer
 
 from providers.errors import NotFound
 from vfs.auth.right import Right
+from vfs.dav.granted import Granted
 from vfs.dav.locks import Locks, principal
 from vfs.http.bad_request import BadRequest
-from vfs.http.environ import environ_of
 from vfs.http.request import Request, Response
-from vfs.state.base import Depth, StateStore
+from vfs.state.base import Depth, LockRecord, StateStore
 from vfs.state.errors import NoSuchLock
 from vfs.tree import paths
 from vfs.tree.tree import Tree
@@ -27,14 +27,19 @@ _REQUEST = "headgate.request"
 
 
 class Engine:
-    """Runs methods of WsgiDAV's request server. Stateless."""
+    """Runs methods of WsgiDAV's request server. All attributes are fixed."""
 
     def __init__(self, tree: Tree, store: StateStore, locks: Locks) -> None:
-        self._server = _Server(_TreeProvider(tree, store), locks)
+        self._tree = tree
+        self._store = store
+        self._locks = locks
 
     def unlock(self, request: Request) -> Response:
         """End a lock that covers the resource and is the caller's own."""
-        return self._run(self._server.do_UNLOCK, request)
+        # One for each request, so that the lock which it names is looked up once.
+        manager = _LockManager(self._store, self._locks.granted)
+        server = _Server(_TreeProvider(self._tree, manager), self._locks)
+        return self._run(server.do_UNLOCK, request)
 
     def _run(self, method: Callable[..., Any], request: Request) -> Response:
         answer: list[tuple[int, list[tuple[str, str]]]] = []
@@ -43,11 +48,17 @@ class Engine:
             kept = [header for header in headers if header[0] not in ("Content-Length", "Date")]
             answer.append((int(status[:3]), kept))
 
-        environ = environ_of(request.arrival) | {
+        # What such a method looks at; there is no server beneath that wants to see more.
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": request.method,
             "PATH_INFO": request.path,
+            "CONTENT_LENGTH": request.headers.get("content-length", ""),
             "wsgidav.user_name": principal(request),
             _REQUEST: request,
         }
+        token = request.headers.get("lock-token")
+        if token is not None:
+            environ["HTTP_LOCK_TOKEN"] = token
         try:
             body = b"".join(method(environ, start))
         except DAVError as error:
@@ -70,10 +81,10 @@ class _Server(RequestServer):  # type: ignore[misc] # wsgidav has no types
 class _TreeProvider(DAVProvider):  # type: ignore[misc] # wsgidav has no types
     """The tree as WsgiDAV sees it."""
 
-    def __init__(self, tree: Tree, store: StateStore) -> None:
+    def __init__(self, tree: Tree, manager: "_LockManager") -> None:
         super().__init__()
         self._tree = tree
-        self.lock_manager = _LockManager(store)
+        self.lock_manager = manager
 
     def get_resource_inst(self, path: str, environ: dict[str, Any]) -> "_Resource | None":
         """Return what stands at `path`, or None."""
@@ -98,31 +109,41 @@ class _Resource:
 
 
 class _LockManager:
-    """WsgiDAV's questions about locks, answered by the state store. Stateless."""
+    """WsgiDAV's questions about the one lock that a request names."""
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: StateStore, granted: Granted) -> None:
         self._store = store
+        self._granted = granted
+        self._lock: LockRecord | None = None
 
     def is_url_locked_by_token(self, path: str, token: str) -> bool:
-        """Tell whether the lock of this token covers `path`."""
-        try:
-            lock = self._store.lock(token)
-        except NoSuchLock:
-            return False
-        return lock.path == path or (
+        """Tell whether the lock of this token covers `path`; what follows is about that one."""
+        lock = self._granted.get(token)
+        if lock is None:
+            lock = next((lock for lock in self._store.locks_on(path) if lock.token == token), None)
+        elif lock.path != path and not (
             lock.depth is Depth.INFINITY and paths.is_within(path, lock.path)
-        )
+        ):
+            lock = None
+        self._lock = lock
+        return lock is not None
 
-    def is_token_locked_by_user(self, token: str, user: str) -> bool:
+    def is_token_locked_by_user(self, _token: str, user: str) -> bool:
         """Tell whether the lock is this user's."""
-        try:
-            return self._store.lock(token).principal == user
-        except NoSuchLock:
-            return False
+        return self._lock is not None and self._lock.principal == user
 
-    def release(self, token: str) -> None:
-        """End the lock."""
-        self._store.release(token)
+    def release(self, _token: str) -> None:
+        """End the lock; the answer is that of a token which is none when it has ended already."""
+        assert self._lock is not None
+        self._granted.drop(self._lock)
+        try:
+            self._store.release(self._lock)
+        except NoSuchLock:
+            raise DAVError(
+                HTTP_CONFLICT,
+                "Resource is not locked by token.",
+                err_condition=PRECONDITION_CODE_LockTokenMismatch,
+            ) from None
 
 
 def _refusal(error: DAVError) -> BadRequest:

@@ -11,6 +11,7 @@ from providers.errors import AlreadyExists, Denied, NotADirectory, NotFound
 from vfs.auth.right import Right
 from vfs.dav import if_header
 from vfs.dav.bodies import parse_lockinfo
+from vfs.dav.granted import Granted
 from vfs.dav.if_header import List, holds, parse_if
 from vfs.dav.multistatus import multistatus, status_response
 from vfs.dav.preconditions import etag_of, require
@@ -50,11 +51,12 @@ def principal(request: Request) -> str:
 
 
 class Locks:
-    """Asks the state store what a request may touch. Stateless."""
+    """Asks the state store what a request may touch. All attributes are fixed."""
 
     def __init__(self, tree: Tree, store: StateStore) -> None:
         self._tree = tree
         self._store = store
+        self.granted = Granted()
 
     # What other methods ask
 
@@ -199,6 +201,7 @@ class Locks:
         except LockConflict as conflict:
             return _conflict(request, conflict)
         created = self._make_empty(request, lock)
+        self.granted.put(lock)
         # Beside an exclusive lock there is no other.
         shared = lock.scope is Scope.SHARED
         locks = self._store.locks_on(request.path) if shared else [lock]
@@ -218,7 +221,7 @@ class Locks:
                 condition="lock-token-matches-request-uri",
             )
         try:
-            lock = self._store.refresh(covering[0].token, principal(request), seconds)
+            lock = self._store.refresh(covering[0], principal(request), seconds)
         except NoSuchLock:
             raise BadRequest(
                 412, "The lock is gone.", condition="lock-token-matches-request-uri"
@@ -241,7 +244,7 @@ class Locks:
         except AlreadyExists:
             return False
         except BaseException as error:
-            self._store.release(lock.token)
+            self._store.release(lock)
             if isinstance(error, NotFound | NotADirectory):
                 raise _no_parent() from None
             raise

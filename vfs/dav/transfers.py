@@ -1,8 +1,5 @@
 """COPY and MOVE within this server, also from one store to another."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from providers.base import Entry
 from providers.errors import NotADirectory, StorageError
 from vfs.auth.right import Right
@@ -33,7 +30,7 @@ class Transfers:
             raise BadRequest(400, "The Depth of a COPY is 0 or infinity.")
         target = self._target(request)
         lists, seen = self._begin(request, target)
-        with self._told_of_folder(request, target):
+        try:
             outcome = self._tree.copy(
                 request.caller,
                 request.path,
@@ -43,6 +40,9 @@ class Transfers:
                 guard=self._locks.guard(request, lists),
                 seen=seen,
             )
+        except StorageError:
+            self._demand_folder(request, target)
+            raise
         return _told(request, target, outcome)
 
     def move(self, request: Request) -> Response:
@@ -52,7 +52,7 @@ class Transfers:
         target = self._target(request)
         lists, seen = self._begin(request, target)
         self._locks.demand(request, request.path, lists, membership=True, beneath=True)
-        with self._told_of_folder(request, target):
+        try:
             outcome = self._tree.rename(
                 request.caller,
                 request.path,
@@ -61,6 +61,9 @@ class Transfers:
                 guard=self._locks.guard(request, lists),
                 seen=seen,
             )
+        except StorageError:
+            self._demand_folder(request, target)
+            raise
         return _told(request, target, outcome)
 
     def _target(self, request: Request) -> str:
@@ -84,19 +87,14 @@ class Transfers:
         self._locks.demand(request, target, lists, membership=there is None)
         return lists, (Seen(entry), Seen(there))
 
-    @contextmanager
-    def _told_of_folder(self, request: Request, target: str) -> Iterator[None]:
-        """Answer 409 when what failed in a `with` block has no folder to go to.
+    def _demand_folder(self, request: Request, target: str) -> None:
+        """Raise BadRequest 409 when what failed has no folder to go to.
 
         It is asked only then: nearly always it is there.
         """
-        try:
-            yield
-        except StorageError:
-            folder = self._standing(request, paths.parent(target))
-            if folder is None or not folder.is_folder:
-                raise BadRequest(409, "The folder of the destination does not exist.") from None
-            raise
+        folder = self._standing(request, paths.parent(target))
+        if folder is None or not folder.is_folder:
+            raise BadRequest(409, "The folder of the destination does not exist.") from None
 
     def _standing(self, request: Request, path: str) -> Entry | None:
         try:

@@ -78,6 +78,11 @@ class Body:
         if self._is_over():
             return
         self._begin()
+        if isinstance(self._source, _Content):
+            content = self._source.take(self._source.size)
+            self._count(len(content))
+            yield memoryview(content)
+            return
         most = self._source.size
         buffer = memoryview(bytearray(max(size, LEAST_BYTES) if most is None else min(size, most)))
         while not self._is_over():
@@ -230,7 +235,7 @@ class _Content:
         return not self._left
 
     @property
-    def size(self) -> int | None:
+    def size(self) -> int:
         return len(self._left)
 
     def fill(self, buffer: memoryview, count: Callable[[int], None]) -> int:

@@ -49,7 +49,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
         `etag` is that of the representation that would be sent (GET, HEAD) or that of the bytes
         themselves (all other methods); None where there is none, as for a folder.
         """
-        if method in _UNCONDITIONAL:
+        if self is NONE or method in _UNCONDITIONAL:
             return Verdict.PROCEED
         reads = method in _READS
         # Who read a compressed representation holds its tag; a write under it is as safe.

@@ -6,6 +6,7 @@ stand twice with different values.
 """
 
 import re
+from typing import NamedTuple
 
 import httptools
 
@@ -13,11 +14,15 @@ from vfs.http.bad_request import BadRequest
 
 HEAD_MAX_BYTES = 64 * 1024
 KNOWN_BYTES = 1024
-"""Up to this length a head is remembered until the next one of its connection."""
+"""Up to this length a head is remembered by its connection."""
+KNOWN_HEADS = 2
+"""So many a connection remembers: a client that locks and unlocks sends two in turn."""
 TARGET_MAX_BYTES = 16 * 1024
 
 _LINE = re.compile(rb"[A-Z-]+ [!-~]+ HTTP/[0-9]\.[0-9]")
 _PLAIN = re.compile(rb"[A-Z]+ (/[A-Za-z0-9/._~%-]*) ")
+# The fields that differ from request to request, and of which nothing else in a head depends.
+_OWN = re.compile(rb"\r\n(Destination|Lock-Token|Range): ([!-~]+)\r\n")
 _RAW_BYTE = re.compile(rb"[\x80-\xff]")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%\-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?")
 
@@ -79,14 +84,18 @@ class Head:
         self.length = 0
         self.expects_continue = False
 
-    def at(self, target: bytes) -> "Head":
-        """Return the same head with another target."""
+    def at(self, target: bytes, name: bytes, value: bytes) -> "Head":
+        """Return the same head with another target, and with another value of one field if any."""
         other = Head.__new__(Head)
         other.method = self.method
         other.target = target
         other.version = self.version
-        other.fields = self.fields
-        other.headers = self.headers
+        if name:
+            other.fields = {**self.fields, name: value}
+            other.headers = {**self.headers, name.decode("ascii"): value.decode("ascii")}
+        else:
+            other.fields = self.fields
+            other.headers = self.headers
         other.keep_alive = self.keep_alive
         other.chunked = self.chunked
         other.length = self.length
@@ -125,19 +134,29 @@ class _Fields:
         self.count += 1
 
 
-class Heads:
-    """Parses the heads of one connection, which mostly differ by their targets alone. One thread.
+class _Known(NamedTuple):
+    """A head that was parsed, and what stands around its target and the value of its own field."""
 
-    A head whose target is plain, and all else byte by byte as in the one before, means what that
-    one meant. Of a head nothing is kept longer than its connection has been open.
+    before: bytes
+    between: bytes
+    rest: bytes
+    name: bytes
+    head: Head
+
+
+class Heads:
+    """Parses the heads of one connection, which mostly differ by little. One thread.
+
+    A head whose target is plain means what one before it meant if all else is the same, byte by
+    byte. One field may have another value as well: it decides nothing about the rest, stands there
+    once, and its value is plain. Of a head nothing is kept longer than its connection has been
+    open.
     """
 
-    __slots__ = ("_before", "_known", "_rest")
+    __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._before = b""
-        self._rest = b""
-        self._known: Head | None = None
+        self._known: list[_Known] = []
 
     def parse(self, data: bytes) -> Head:
         """Return the head in `data`, as the function `parse` does."""
@@ -145,12 +164,22 @@ class Heads:
         if plain is None:
             return parse(data)
         start, end = plain.span(1)
-        before, rest = data[:start], data[end:]
-        known = self._known
-        if known is not None and rest == self._rest and before == self._before:
-            return known.at(plain[1])
+        own = _OWN.search(data, end)
+        if own is None:
+            before, between, rest, name, value = data[:start], b"", data[end:], b"", b""
+        else:
+            first, last = own.span(2)
+            before, between, rest = data[:start], data[end:first], data[last:]
+            name, value = own[1].lower(), own[2]
+        for known in self._known:
+            if known.rest == rest and known.between == between and known.before == before:
+                return known.head.at(plain[1], name, value)
         head = parse(data)
-        self._before, self._rest, self._known = before, rest, head
+        # Written otherwise it might stand there twice, and then both have to be compared.
+        if own is None or data.lower().count(name + b":") == 1:
+            if len(self._known) >= KNOWN_HEADS:
+                del self._known[0]
+            self._known.append(_Known(before, between, rest, name, head))
         return head
 
 

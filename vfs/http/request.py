@@ -10,7 +10,7 @@ from vfs.http.arrival import Arrival
 from vfs.http.bad_request import BadRequest
 from vfs.http.body import Body
 from vfs.http.conditions import Conditions, parse_conditions
-from vfs.http.target import Target, origin, parse_target, quote
+from vfs.http.target import KNOWN_CHARACTERS, Target, origin, parse_target, quote
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -49,11 +49,12 @@ class Request:
         self.conditions: Conditions = parse_conditions(arrival.headers)
         self.body: Body = arrival.body
 
-    @functools.cached_property
+    @property
     def origins(self) -> tuple[str, ...]:
         """The schemes and hosts that the client may know this server by."""
-        parts = (base.partition("://") for base in self._bases if base)
-        return tuple(origin(scheme, host.partition("/")[0]) for scheme, _, host in parts)
+        bases = self._bases
+        is_short = sum(map(len, bases)) <= KNOWN_CHARACTERS
+        return _known_origins(bases) if is_short else _origins(bases)
 
     @property
     def base(self) -> str:
@@ -93,6 +94,14 @@ class Request:
         if len(data) > limit:
             raise _too_large(limit)
         return data
+
+
+def _origins(bases: tuple[str, ...]) -> tuple[str, ...]:
+    parts = (base.partition("://") for base in bases if base)
+    return tuple(origin(scheme, host.partition("/")[0]) for scheme, _, host in parts)
+
+
+_known_origins = functools.lru_cache(maxsize=256)(_origins)
 
 
 def _too_large(limit: int) -> BadRequest:

@@ -126,16 +126,15 @@ class StateStore(AccountStore, DerivedStore):
         """
 
     @abstractmethod
-    def refresh(self, token: str, principal: str, seconds: float | None = None) -> LockRecord:
-        """Let a lock's time begin anew; NoSuchLock, NotLockOwner."""
+    def refresh(self, lock: LockRecord, principal: str, seconds: float | None = None) -> LockRecord:
+        """Let the time of a lock, found by its path and token, begin anew.
+
+        Raises NoSuchLock, NotLockOwner.
+        """
 
     @abstractmethod
-    def release(self, token: str) -> None:
-        """End a lock; NoSuchLock. Who may do that, the caller decides."""
-
-    @abstractmethod
-    def lock(self, token: str) -> LockRecord:
-        """Return the lock of this token; NoSuchLock."""
+    def release(self, lock: LockRecord) -> None:
+        """End a lock, found likewise; NoSuchLock. Who may do that, the caller decides."""
 
     @abstractmethod
     def locks_on(self, path: str) -> list[LockRecord]:

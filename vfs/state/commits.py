@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 _NUMBER = struct.Struct("<Q")
+_unpacked = _NUMBER.unpack_from
 
 
 class Commits:
@@ -36,7 +37,7 @@ class Commits:
 
     def now(self) -> int | None:
         """Return the number, or None while it is odd."""
-        number = self._number()
+        number: int = _unpacked(self._map)[0]
         return None if number & 1 else number
 
     def begin(self) -> int:
@@ -52,5 +53,5 @@ class Commits:
             self._map[:] = _NUMBER.pack(begun + 1)
 
     def _number(self) -> int:
-        number: int = _NUMBER.unpack(self._map)[0]
+        number: int = _unpacked(self._map)[0]
         return number

@@ -35,6 +35,18 @@ _LOG_PAGES = 4096
 _log = logging.getLogger(__name__)
 
 
+_process = os.getpid()
+
+
+def _renew() -> None:
+    """Know the number of a process that was forked; asking for it each time is a system call."""
+    global _process  # noqa: PLW0603 - one value a process
+    _process = os.getpid()
+
+
+os.register_at_fork(after_in_child=_renew)
+
+
 class _Connection(sqlite3.Connection):
     """One that may wait, unless it `is_prompt`."""
 
@@ -67,7 +79,8 @@ class Connections:
 
         What is read after this call, and finds the same number later, still holds then.
         """
-        commits = self._pool().commits
+        pool = self._pools.get(_process) or self._pool()
+        commits = pool.commits
         return None if commits is None else commits.now()
 
     def close(self) -> None:
@@ -75,11 +88,10 @@ class Connections:
         self._pool().close()
 
     def _pool(self) -> "_Pool":
-        pid = os.getpid()
-        found = self._pools.get(pid)
+        found = self._pools.get(_process)
         if found is None:
             # Atomic: two threads that come at once get the same one.
-            found = self._pools.setdefault(pid, _Pool(self._file, self._wait_seconds))
+            found = self._pools.setdefault(_process, _Pool(self._file, self._wait_seconds))
         return found
 
 
@@ -140,9 +152,14 @@ class _Pool:
             connection = self._take()
             try:
                 self._begin(connection)
-                with self._counted():
+                commits = self._counted()
+                # From here on nobody remembers what may change now.
+                begun = commits.begin()
+                try:
                     yield connection
                     connection.execute("COMMIT")
+                finally:
+                    commits.end(begun)
                 waiting.allow()
                 self._unwritten += 1
             except sqlite3.Error as error:
@@ -172,17 +189,10 @@ class _Pool:
                 waiting.begin()
             raise
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Have everybody know of the commit that is made within a `with` block."""
-        commits = self.commits
-        if commits is None:
+    def _counted(self) -> Commits:
+        if self.commits is None:
             raise Unavailable("it was closed", self._where)
-        begun = commits.begin()
-        try:
-            yield
-        finally:
-            commits.end(begun)
+        return self.commits
 
     def _write_back(self, connection: _Connection) -> None:
         """Write the log back into the file, and begin it anew.

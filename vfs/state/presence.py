@@ -18,7 +18,10 @@ class Presence:
     @property
     def is_ruled_out(self) -> bool:
         """Tell whether there is known to be nothing; it asks nobody."""
-        now = self._lend.now()
+        return self.is_ruled_out_at(self._lend.now())
+
+    def is_ruled_out_at(self, now: int | None) -> bool:
+        """Tell whether there is known to be nothing, as long as `now` is what commits count."""
         return now is not None and self._known == (now, False)
 
     def __bool__(self) -> bool:

@@ -166,6 +166,37 @@ _VERSION_3 = (
     "CREATE INDEX job_touched ON job (touched_at_ns)",
 )
 
+# A lock is written and ended in one page of the table and one of each index, and each page is a
+# part of the log: so there is no index that does without.
+_VERSION_4 = (
+    # The key puts the members of a folder side by side, as that of properties does.
+    """
+    CREATE TABLE lock_by_place (
+      folder          BLOB NOT NULL,     -- key of the folder that holds the lock root
+      name            BLOB NOT NULL,     -- its last segment; empty only for the root
+      token           TEXT NOT NULL,     -- "opaquelocktoken:" and a random UUID
+      infinite        INTEGER NOT NULL,  -- 1: covers everything beneath, 0: the resource alone
+      exclusive       INTEGER NOT NULL,  -- 1: tolerates no other, 0: shared
+      owner_xml       BLOB NOT NULL,     -- what the client wrote about itself
+      principal       BLOB NOT NULL,     -- who took it
+      timeout_seconds INTEGER NOT NULL,  -- as granted last
+      created_at_ns   INTEGER NOT NULL,
+      expires_at_ns   INTEGER NOT NULL,  -- from then on the row is dead; swept by the next acquire
+      PRIMARY KEY (folder, name, token)
+    ) WITHOUT ROWID
+    """,
+    """
+    INSERT INTO lock_by_place
+    SELECT folder, name, token, infinite, exclusive, owner_xml, principal, timeout_seconds,
+      created_at_ns, expires_at_ns
+    FROM lock
+    """,
+    "DROP TABLE lock",
+    "ALTER TABLE lock_by_place RENAME TO lock",
+    "CREATE INDEX lock_principal ON lock (principal)",
+    "CREATE INDEX lock_expires ON lock (expires_at_ns)",
+)
+
 # Step n leads from user_version n to n + 1. A released step is never edited, only followed.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 VERSION = len(MIGRATIONS)

@@ -27,8 +27,15 @@ _DROP_PROPERTIES = """
 DELETE FROM property
 WHERE (folder = :folder AND name = :name) OR folder = :key OR (folder >= :low AND folder < :high)
 """
-_DROP_LOCKS = "DELETE FROM lock WHERE path = :key OR (path >= :low AND path < :high)"
-_DROP_LOCKS_BENEATH = "DELETE FROM lock WHERE path >= :low AND path < :high"
+_DROP_LOCKS = """
+DELETE FROM lock
+WHERE (folder = :folder AND name = :name) OR folder = :key OR (folder >= :low AND folder < :high)
+"""
+# The root is a member of itself.
+_DROP_LOCKS_BENEATH = """
+DELETE FROM lock
+WHERE (folder = :key AND name <> x'') OR (folder >= :low AND folder < :high)
+"""
 # `||` makes text of bytes without changing them, and CAST turns it back.
 _MOVE_PROPERTIES = """
 UPDATE property SET
@@ -64,22 +71,21 @@ _KNOWS = """
 SELECT 1 FROM property WHERE folder = :folder AND name = :name
 UNION ALL SELECT 1 FROM property WHERE folder = :key
 UNION ALL SELECT 1 FROM property WHERE folder >= :low AND folder < :high
-UNION ALL SELECT 1 FROM lock WHERE path = :key
-UNION ALL SELECT 1 FROM lock WHERE path >= :low AND path < :high
+UNION ALL SELECT 1 FROM lock WHERE folder = :folder AND name = :name
+UNION ALL SELECT 1 FROM lock WHERE folder = :key
+UNION ALL SELECT 1 FROM lock WHERE folder >= :low AND folder < :high
 LIMIT 1
 """
 _PRUNE_PAGE = 500
 # The resource itself is looked at apart from this: it is a member of another folder.
-_MEMBERS_WITH_PROPERTIES = """
-SELECT DISTINCT folder, name FROM property
+_MEMBERS_OF = """
+SELECT DISTINCT folder, name FROM {table}
 WHERE (folder = :key OR (folder >= :low AND folder < :high)) AND name <> x''
   AND (folder, name) > (:after_folder, :after_name)
 ORDER BY folder, name LIMIT :page
 """
-_LOCKED_BENEATH = """
-SELECT DISTINCT path FROM lock
-WHERE path >= :low AND path < :high AND path > :after ORDER BY path LIMIT :page
-"""
+_MEMBERS_WITH_PROPERTIES = _MEMBERS_OF.format(table="property")
+_MEMBERS_WITH_LOCKS = _MEMBERS_OF.format(table="lock")
 
 
 class SqliteStore(
@@ -118,11 +124,17 @@ class SqliteStore(
         return self._knows(keys.key(path))
 
     def _knows(self, key: bytes) -> bool:
-        # Most stores of a gateway without clients that lock have nothing at all.
-        if not (self._has_locks or self._has_properties):
+        if self._is_empty():
             return False
         with self._lend.read() as connection:
             return connection.execute(_KNOWS, _tree(key)).fetchone() is not None
+
+    def _is_empty(self) -> bool:
+        """Tell whether nothing has a lock or a property, as with clients that do not lock."""
+        now = self._lend.now()
+        if self._has_locks.is_ruled_out_at(now) and self._has_properties.is_ruled_out_at(now):
+            return True
+        return not (self._has_locks or self._has_properties)
 
     def drop_tree(self, path: str) -> None:
         tree = _tree(keys.key(path))
@@ -145,26 +157,27 @@ class SqliteStore(
 
     def prune(self, path: str, exists: Callable[[str], bool]) -> None:
         top = keys.key(path)
-        for page in chain([[top]], self._with_properties(top), self._locked(top)):
+        pages = (
+            self._members(top, table) for table in (_MEMBERS_WITH_PROPERTIES, _MEMBERS_WITH_LOCKS)
+        )
+        for page in chain([[top]], *pages):
             gone = [key for key in page if not exists(keys.path_of(key))]
             if gone:
                 with self._lend.write() as connection:
+                    places = [keys.split(key) for key in gone]
                     connection.executemany(
-                        "DELETE FROM property WHERE folder = ? AND name = ?",
-                        [keys.split(key) for key in gone],
+                        "DELETE FROM property WHERE folder = ? AND name = ?", places
                     )
-                    connection.executemany(
-                        "DELETE FROM lock WHERE path = ?", [(key,) for key in gone]
-                    )
+                    connection.executemany("DELETE FROM lock WHERE folder = ? AND name = ?", places)
 
-    def _with_properties(self, top: bytes) -> Iterator[list[bytes]]:
-        """Yield, page by page, the keys beneath `top` that have properties."""
+    def _members(self, top: bytes, statement: str) -> Iterator[list[bytes]]:
+        """Yield, page by page, the keys beneath `top` that a statement finds."""
         low, high = keys.beneath(top)
         folder, name = b"", b""
         while True:
             with self._lend.read() as connection:
                 rows = connection.execute(
-                    _MEMBERS_WITH_PROPERTIES,
+                    statement,
                     {
                         "key": top,
                         "low": low,
@@ -179,24 +192,9 @@ class SqliteStore(
             yield [folder + b"/" + name for folder, name in rows]
             folder, name = rows[-1]
 
-    def _locked(self, top: bytes) -> Iterator[list[bytes]]:
-        """Yield, page by page, the keys beneath `top` that have locks."""
-        low, high = keys.beneath(top)
-        after = b""
-        while True:
-            with self._lend.read() as connection:
-                rows = connection.execute(
-                    _LOCKED_BENEATH,
-                    {"low": low, "high": high, "after": after, "page": _PRUNE_PAGE},
-                ).fetchall()
-            if not rows:
-                return
-            yield [key for (key,) in rows]
-            after = rows[-1][0]
-
     def move_tree(self, source: str, target: str) -> None:
         old, new = _apart(source, target)
-        if not (self._knows(old) or self._knows(new)):
+        if self._is_empty() or not (self._knows(old) or self._knows(new)):
             return
         with self._lend.write() as connection:
             connection.execute(_DROP_PROPERTIES, _tree(new))
@@ -206,7 +204,7 @@ class SqliteStore(
 
     def copy_tree(self, source: str, target: str, *, shallow: bool = False) -> None:
         old, new = _apart(source, target)
-        if not (self._knows(old) or self._knows(new)):
+        if self._is_empty() or not (self._knows(old) or self._knows(new)):
             return
         with self._lend.write() as connection:
             connection.execute(_DROP_PROPERTIES, _tree(new))

@@ -3,7 +3,10 @@
 import sqlite3
 import uuid
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
+
+import msgspec
 
 from vfs.state import keys, limits
 from vfs.state.base import Depth, LockRecord, Scope, StateStore
@@ -11,28 +14,32 @@ from vfs.state.connections import Connections
 from vfs.state.errors import LockConflict, NoSuchLock, NotLockOwner, TooMany
 from vfs.state.presence import Presence
 
-ANY_LOCK = "SELECT 1 FROM lock WHERE path >= x'' LIMIT 1"
+ANY_LOCK = "SELECT 1 FROM lock WHERE folder >= x'' LIMIT 1"
 
 _SECOND_NS = 1_000_000_000
 _LOCK = """
-SELECT token, path, infinite, exclusive, owner_xml, principal, timeout_seconds, created_at_ns,
-  expires_at_ns, name
+SELECT folder, name, token, infinite, exclusive, owner_xml, principal, timeout_seconds,
+  created_at_ns, expires_at_ns
 FROM lock
 """
-# A constant statement for any path: its chain is looked up sixteen keys at a time.
-_CHAIN_STEP = 16
-_COVERING = (
-    _LOCK
-    + """
-WHERE path IN (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) AND (infinite OR path = ?) AND expires_at_ns > ?
-ORDER BY path, created_at_ns
-"""
+_ONE = _LOCK + "WHERE folder = ? AND name = ? AND token = ? AND expires_at_ns > ?"
+_END = "DELETE FROM lock WHERE folder = ? AND name = ? AND token = ? AND expires_at_ns > ?"
+_INSERT = "INSERT INTO lock VALUES (?,?,?,?,?,?,?,?,?,?)"
+# A constant statement for any path: its chain is looked up eight places at a time, each of them by
+# a part of its own, since a list of places would first have to be made a table.
+_CHAIN_STEP = 8
+_COVERING = " UNION ALL ".join(
+    [_LOCK + "WHERE folder = ? AND name = ? AND (infinite OR ?) AND expires_at_ns > ?"]
+    * _CHAIN_STEP
 )
+# Each part is one stretch of the table.
 _BENEATH = (
     _LOCK
     + """
-WHERE (path = ? OR (path >= ? AND path < ?)) AND expires_at_ns > ? AND (exclusive OR ?)
-ORDER BY path, created_at_ns LIMIT ?
+WHERE ((folder = :folder AND name = :name) OR (folder = :key AND name <> x'')
+    OR (folder >= :low AND folder < :high))
+  AND expires_at_ns > :now AND (exclusive OR :also_shared)
+ORDER BY created_at_ns LIMIT :limit
 """
 )
 
@@ -87,11 +94,10 @@ class SqliteLocks(StateStore):
                 expires_at_ns=now + granted * _SECOND_NS,
             )
             connection.execute(
-                "INSERT INTO lock VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                _INSERT,
                 (
-                    lock.token,
-                    key,
                     *keys.split(key),
+                    lock.token,
                     depth is Depth.INFINITY,
                     scope is Scope.EXCLUSIVE,
                     owner,
@@ -103,31 +109,30 @@ class SqliteLocks(StateStore):
             )
         return lock
 
-    def refresh(self, token: str, principal: str, seconds: float | None = None) -> LockRecord:
+    def refresh(self, lock: LockRecord, principal: str, seconds: float | None = None) -> LockRecord:
         granted = limits.lock_seconds(seconds)
+        place = _place(lock)
         with self._lend.write() as connection:
             now = self._now_ns()
-            if self._find(connection, token, now).principal != principal:
+            row = connection.execute(_ONE, (*place, now)).fetchone()
+            if row is None:
+                raise NoSuchLock
+            kept = _lock(row)
+            if kept.principal != principal:
                 raise NotLockOwner
+            expires_at_ns = now + granted * _SECOND_NS
             connection.execute(
-                "UPDATE lock SET timeout_seconds = ?, expires_at_ns = ? WHERE token = ?",
-                (granted, now + granted * _SECOND_NS, token),
+                "UPDATE lock SET timeout_seconds = ?, expires_at_ns = ?"
+                " WHERE folder = ? AND name = ? AND token = ?",
+                (granted, expires_at_ns, *place),
             )
-            return self._find(connection, token, now)
+        return msgspec.structs.replace(kept, timeout_seconds=granted, expires_at_ns=expires_at_ns)
 
-    def release(self, token: str) -> None:
+    def release(self, lock: LockRecord) -> None:
+        place = _place(lock)
         with self._lend.write() as connection:
-            if not token.isascii():
+            if not connection.execute(_END, (*place, self._now_ns())).rowcount:
                 raise NoSuchLock
-            ended = connection.execute(
-                "DELETE FROM lock WHERE token = ? AND expires_at_ns > ?", (token, self._now_ns())
-            )
-            if not ended.rowcount:
-                raise NoSuchLock
-
-    def lock(self, token: str) -> LockRecord:
-        with self._lend.read() as connection:
-            return self._find(connection, token, self._now_ns())
 
     def locks_on(self, path: str) -> list[LockRecord]:
         key = keys.key(path)
@@ -154,7 +159,7 @@ class SqliteLocks(StateStore):
                 (key, self._now_ns()),
             ).fetchall()
         for row in rows:
-            found.setdefault(keys.decode(row[-1]), []).append(_lock(row))
+            found.setdefault(keys.decode(row[1]), []).append(_lock(row))
         return found
 
     def any_locks(self) -> bool:
@@ -167,25 +172,15 @@ class SqliteLocks(StateStore):
         return row is not None
 
     @staticmethod
-    def _find(connection: sqlite3.Connection, token: str, now: int) -> LockRecord:
-        row = None
-        if token.isascii():
-            row = connection.execute(
-                _LOCK + "WHERE token = ? AND expires_at_ns > ?", (token, now)
-            ).fetchone()
-        if row is None:
-            raise NoSuchLock
-        return _lock(row)
-
-    @staticmethod
     def _covering(connection: sqlite3.Connection, key: bytes, now: int) -> list[LockRecord]:
-        chain = keys.chain(key)
-        chain += [key] * (-len(chain) % _CHAIN_STEP)
+        # From the root down. Of the place itself any lock covers, of those above the infinite.
+        places = [(*keys.split(one), one == key, now) for one in reversed(keys.chain(key))]
+        places += places[-1:] * (-len(places) % _CHAIN_STEP)
         rows: dict[str, tuple[Any, ...]] = {}
-        for start in range(0, len(chain), _CHAIN_STEP):
-            step = chain[start : start + _CHAIN_STEP]
-            for row in connection.execute(_COVERING, (*step, key, now)):
-                rows[row[0]] = row
+        for start in range(0, len(places), _CHAIN_STEP):
+            step = chain.from_iterable(places[start : start + _CHAIN_STEP])
+            for row in connection.execute(_COVERING, tuple(step)):
+                rows[row[2]] = row
         return [_lock(row) for row in rows.values()]
 
     @staticmethod
@@ -197,20 +192,39 @@ class SqliteLocks(StateStore):
         also_shared: bool = True,
         limit: int = limits.CONFLICTS_MAX,
     ) -> list[LockRecord]:
+        folder, name = keys.split(key)
         low, high = keys.beneath(key)
-        rows = connection.execute(_BENEATH, (key, low, high, now, also_shared, limit))
-        return [_lock(row) for row in rows]
+        asked = {
+            "key": key,
+            "folder": folder,
+            "name": name,
+            "low": low,
+            "high": high,
+            "now": now,
+            "also_shared": also_shared,
+            "limit": limit,
+        }
+        found = [_lock(row) for row in connection.execute(_BENEATH, asked)]
+        return sorted(found, key=lambda lock: lock.path)
+
+
+def _place(lock: LockRecord) -> tuple[bytes, bytes, str]:
+    """Return what finds a lock; NoSuchLock for one that never was."""
+    if not lock.token.isascii():
+        raise NoSuchLock
+    return (*keys.split(keys.key(lock.path)), lock.token)
 
 
 def _lock(row: tuple[Any, ...]) -> LockRecord:
+    folder, name = row[0], row[1]
     return LockRecord(
-        token=row[0],
-        path=keys.path_of(row[1]),
-        depth=Depth.INFINITY if row[2] else Depth.ZERO,
-        scope=Scope.EXCLUSIVE if row[3] else Scope.SHARED,
-        owner_xml=keys.decode(row[4]),
-        principal=keys.decode(row[5]),
-        timeout_seconds=row[6],
-        created_at_ns=row[7],
-        expires_at_ns=row[8],
+        token=row[2],
+        path=keys.path_of(folder + b"/" + name if name else folder),
+        depth=Depth.INFINITY if row[3] else Depth.ZERO,
+        scope=Scope.EXCLUSIVE if row[4] else Scope.SHARED,
+        owner_xml=keys.decode(row[5]),
+        principal=keys.decode(row[6]),
+        timeout_seconds=row[7],
+        created_at_ns=row[8],
+        expires_at_ns=row[9],
     )

@@ -253,4 +253,7 @@ class MountTable:
 
     def within(self, path: str) -> list[Mount]:
         """Return the mounts at or beneath `path`."""
+        if path not in self._entries:
+            # It is neither the path of a mount nor on the way to one, as nearly always.
+            return []
         return [mount for place, mount in self.mounts.items() if paths.is_within(place, path)]

@@ -49,19 +49,16 @@ class Steps:
     def __init__(self, table: MountTable) -> None:
         self.table = table
 
-    @contextlib.contextmanager
-    def held(self, *within: str) -> Iterator[None]:
+    def held(self, *within: str) -> "_Held":
         """Keep the stores at and beneath these paths from being closed between two steps."""
-        mounts = [mount for path in within for mount in self.table.within(path)]
-        mounts += [mount for path in within if (mount := self.table.find(path)[0]) is not None]
-        replicas = [replica for mount in mounts for replica in mount.replicas]
-        for replica in replicas:
-            replica.acquire()
-        try:
-            yield
-        finally:
-            for replica in replicas:
-                replica.release()
+        mounts = {}
+        for path in within:
+            mount, _ = self.table.find(path)
+            if mount is not None:
+                mounts[mount.path] = mount
+            for mount in self.table.within(path):
+                mounts[mount.path] = mount
+        return _Held([replica for mount in mounts.values() for replica in mount.replicas])
 
     def stat(self, path: str) -> Entry:
         """Return the entry at `path`. A mount whose store is down is still a folder."""
@@ -80,6 +77,16 @@ class Steps:
         if here is None:
             return entry
         return msgspec.structs.replace(entry, name=here.name) if entry.is_folder else here
+
+    def look(self, path: str) -> Entry | None:
+        """Return the entry at `path`, as `stat` does, or None."""
+        mount, below = self.table.find(path)
+        if mount is not None and self.table.entry(path) is None:
+            return mount.read(path, lambda r: r.call(path, r.provider.look, below))
+        try:
+            return self.stat(path)
+        except NotFound:
+            return None
 
     def standing(self, path: str, seen: Seen | None) -> Entry:
         """Return the entry at `path`, as it was seen if that is certain."""
@@ -151,9 +158,9 @@ class Steps:
 
     def existing(self, path: str, seen: Seen | None = None) -> Entry | None:
         """Return what the store that takes changes has at `path`, or None."""
-        replica, below = self.changeable(path)
         if seen is not None and self._is_certain(path):
             return seen.entry
+        replica, below = self.changeable(path)
         try:
             return replica.call(path, replica.provider.stat, below)
         except NotFound:
@@ -209,6 +216,23 @@ class Steps:
                 raise Changed(source, detail="it differs from its copy, so it was kept")
             version = reader.entry.version
         self.remove_file(source, expect=version)
+
+
+class _Held:
+    """Counts a user of some stores in for a `with` block. Its replicas are fixed."""
+
+    __slots__ = ("_replicas",)
+
+    def __init__(self, replicas: list[Replica]) -> None:
+        self._replicas = replicas
+
+    def __enter__(self) -> None:
+        for replica in self._replicas:
+            replica.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        for replica in self._replicas:
+            replica.release()
 
 
 def _listing(replica: Replica, path: str, below: str) -> Iterator[Entry]:

@@ -172,9 +172,7 @@ class Tree:
         if self._computed(path) is not None:
             self._steps.changeable(path)
         try:
-            return self._steps.stat(path)
-        except NotFound:
-            return None
+            return self._steps.look(path)
         except (Unavailable, TimedOut):
             if unseen and self._steps.accepts_unseen(path):
                 return None

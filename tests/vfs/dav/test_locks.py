@@ -5,6 +5,8 @@ import re
 import pytest
 
 from tests.vfs.dav.site import Site, condition, members
+from vfs.dav.granted import KNOWN_CHARACTERS, KNOWN_MAX, Granted
+from vfs.state.base import Depth, LockRecord, Scope
 
 
 def _both(*tokens: str) -> str:
@@ -214,6 +216,51 @@ def test_a_lock_elsewhere_is_not_refreshed(site: Site) -> None:
 
 
 # 9.11: UNLOCK
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True], ids=["just granted", "granted elsewhere"])
+def test_unlock_judges_what_it_remembers_as_what_it_looks_up(
+    site: Site, *, is_forgotten: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock of this process is not looked up, and ends by the same rules."""
+    if is_forgotten:
+        monkeypatch.setattr(Granted, "get", lambda _self, _token: None)
+    site.mkcol("/a/d")
+    site.put("/a/d/f")
+    token = site.lock("/a/d", depth="0", user="ann")
+    assert site("UNLOCK", "/a/d/f", user="ann", Lock_Token=token).status == 409
+    assert site("UNLOCK", "/a/d", user="bob", Lock_Token=token).status == 403
+    assert site("PUT", "/a/d/new", "x", user="ann").status == 423
+    assert site("UNLOCK", "/a/d", user="ann", Lock_Token=token).status == 204
+    assert site("UNLOCK", "/a/d", user="ann", Lock_Token=token).status == 409
+    assert site("PUT", "/a/d/new", "x", user="ann").status == 201
+
+
+def test_unlock_of_a_lock_that_went_with_its_file(site: Site) -> None:
+    """It is remembered, and is none all the same."""
+    site.put("/a/f")
+    token = site.lock("/a/f")
+    assert site("DELETE", "/a/f", If=f"({token})").status == 204
+    site.put("/a/f")
+    assert site("UNLOCK", "/a/f", Lock_Token=token).status == 409
+
+
+def test_few_locks_are_remembered_and_no_large_one() -> None:
+    granted = Granted()
+
+    def lock(number: int, owner: str = "") -> LockRecord:
+        return LockRecord(
+            f"t{number}", "/a", Depth.ZERO, Scope.EXCLUSIVE, owner, "ann", 1, number, number
+        )
+
+    for number in range(KNOWN_MAX + 1):
+        granted.put(lock(number))
+    granted.put(lock(-1, owner="o" * KNOWN_CHARACTERS))
+    assert granted.get("t0") is None
+    assert granted.get("t-1") is None
+    assert granted.get("t1") == lock(1)
+    granted.drop(lock(1))
+    assert granted.get("t1") is None
 
 
 def test_unlock_through_a_member_ends_the_whole_lock(site: Site) -> None:

@@ -45,6 +45,12 @@ class Told(LocalProvider):
         self.note()
         return super().stat(path)
 
+    def look(self, path: str) -> Entry | None:
+        # One that waits asks by `stat`, which notes it itself.
+        if waiting.is_refused():
+            self.note()
+        return super().look(path)
+
     def open(self, path: str) -> Reader:
         self.note()
         return super().open(path)

@@ -99,8 +99,9 @@ def test_what_another_process_commits_is_known_at_once(backend: Any) -> None:
             assert not store.knows(path)
             token = ask("lock", path)
             assert store.any_locks()
-            assert [lock.token for lock in store.locks_on(path)] == [token]
-            store.release(token)
+            (lock,) = store.locks_on(path)
+            assert lock.token == token
+            store.release(lock)
             assert not store.any_locks()
             assert store.properties(path) == {}
             ask("property", path)
@@ -130,10 +131,10 @@ def test_what_is_known_is_not_asked_again(file: Path) -> None:
 def test_a_transaction_that_is_given_up_is_told_as_well(file: Path) -> None:
     with SqliteStore(file) as store:
         lock = store.acquire("/a", principal="p")
-        store.release(lock.token)
+        store.release(lock)
         assert not store.any_locks()
         with pytest.raises(NoSuchLock):
-            store.release(lock.token)
+            store.release(lock)
         assert store._lend.now() is not None
         assert not store.any_locks()
 

@@ -5,6 +5,7 @@ import pickle
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
 from vfs.state import limits
@@ -28,7 +29,6 @@ def test_a_lock_says_what_was_granted(store: StateStore, clock: Any) -> None:
     assert lock == LockRecord(
         lock.token, "/a/b", ZERO, SHARED, "<o>é</o>", "ann", 60, clock.ns, clock.ns + 60 * 10**9
     )
-    assert store.lock(lock.token) == lock
     assert store.locks_on("/a/b") == [lock]
 
 
@@ -138,7 +138,7 @@ def test_times_are_sane(store: StateStore, asked: float | None, granted: int) ->
     """No time asked gives an hour; no wish, however large, gives more than a day."""
     lock = store.acquire("/a", principal="ann", seconds=asked)
     assert lock.timeout_seconds == granted
-    assert store.refresh(lock.token, "ann", asked).timeout_seconds == granted
+    assert store.refresh(lock, "ann", asked).timeout_seconds == granted
 
 
 def test_an_expired_lock_is_gone(store: StateStore, other: StateStore, clock: Any) -> None:
@@ -152,9 +152,8 @@ def test_an_expired_lock_is_gone(store: StateStore, other: StateStore, clock: An
     assert other.locks_beneath("/") == []
     assert store.locks_of_children("/") == {}
     for refused in (
-        lambda: store.lock(lock.token),
-        lambda: store.release(lock.token),
-        lambda: store.refresh(lock.token, "ann"),
+        lambda: store.release(lock),
+        lambda: store.refresh(lock, "ann"),
     ):
         with pytest.raises(NoSuchLock):
             refused()
@@ -165,8 +164,8 @@ def test_refresh_begins_the_time_anew_for_the_holder_alone(store: StateStore, cl
     lock = store.acquire("/a", principal="ann", seconds=10)
     clock.advance(9)
     with pytest.raises(NotLockOwner):
-        store.refresh(lock.token, "bob", 100)
-    renewed = store.refresh(lock.token, "ann", 20)
+        store.refresh(lock, "bob", 100)
+    renewed = store.refresh(lock, "ann", 20)
     assert renewed.expires_at_ns == clock.ns + 20 * 10**9
     assert renewed.token == lock.token
     assert renewed.created_at_ns == lock.created_at_ns
@@ -176,18 +175,28 @@ def test_refresh_begins_the_time_anew_for_the_holder_alone(store: StateStore, cl
 
 def test_release_ends_a_lock_once(store: StateStore, other: StateStore) -> None:
     lock = store.acquire("/a", principal="ann")
-    other.release(lock.token)
+    other.release(lock)
     assert store.locks_on("/a") == []
     with pytest.raises(NoSuchLock):
-        store.release(lock.token)
+        store.release(lock)
 
 
 @pytest.mark.parametrize("token", ["", "x", "é", "\udc80", "a\x00b", "' OR 1=1 --"])
 def test_a_strange_token_is_no_lock(store: StateStore, token: str) -> None:
     lock = store.acquire("/a", principal="ann")
-    for call in (store.lock, store.release, lambda token: store.refresh(token, "ann")):
+    strange = msgspec.structs.replace(lock, token=token)
+    for call in (store.release, lambda strange: store.refresh(strange, "ann")):
         with pytest.raises(NoSuchLock):
-            call(token)
+            call(strange)
+    assert store.locks_on("/a") == [lock]
+
+
+def test_a_token_is_good_at_its_own_place_alone(store: StateStore) -> None:
+    lock = store.acquire("/a", principal="ann")
+    elsewhere = msgspec.structs.replace(lock, path="/b")
+    for call in (store.release, lambda strange: store.refresh(strange, "ann")):
+        with pytest.raises(NoSuchLock):
+            call(elsewhere)
     assert store.locks_on("/a") == [lock]
 
 
@@ -197,7 +206,7 @@ def test_any_locks_sees_what_other_stores_do(store: StateStore, other: StateStor
         lock = other.acquire("/a", principal="ann")
         assert store.any_locks()
         assert other.any_locks()
-        store.release(lock.token)
+        store.release(lock)
         assert not other.any_locks()
 
 

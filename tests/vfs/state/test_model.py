@@ -43,7 +43,7 @@ class StateMachine(RuleBasedStateMachine):
             type(self).opener(Path(self.folder.name), lambda: self.now) for _ in range(2)
         ]
         self.locks: dict[str, LockRecord] = {}
-        self.tokens: list[str] = []
+        self.taken: list[LockRecord] = []
         self.properties: dict[str, dict[PropertyName, str]] = {}
 
     def teardown(self) -> None:
@@ -89,16 +89,17 @@ class StateMachine(RuleBasedStateMachine):
         else:
             assert (lock.path, lock.depth, lock.scope) == (path, depth, scope)
             self.locks[lock.token] = lock
-            self.tokens.append(lock.token)
+            self.taken.append(lock)
         assert refused == in_the_way
 
     @rule(which=st.integers(0, 10), principal=PEOPLE, seconds=st.integers(1, 200))
     def refresh(self, which: int, principal: str, seconds: int) -> None:
-        if not self.tokens:
+        if not self.taken:
             return
-        token = self.tokens[which % len(self.tokens)]
+        lock = self.taken[which % len(self.taken)]
+        token = lock.token
         try:
-            renewed = self.store.refresh(token, principal, seconds)
+            renewed = self.store.refresh(lock, principal, seconds)
         except NoSuchLock:
             assert token not in self.locks
         except NotLockOwner:
@@ -110,11 +111,12 @@ class StateMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 10))
     def release(self, which: int) -> None:
-        if not self.tokens:
+        if not self.taken:
             return
-        token = self.tokens[which % len(self.tokens)]
+        lock = self.taken[which % len(self.taken)]
+        token = lock.token
         try:
-            self.store.release(token)
+            self.store.release(lock)
         except NoSuchLock:
             assert token not in self.locks
         else:

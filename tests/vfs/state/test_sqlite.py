@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from vfs.state.base import PropertyName
-from vfs.state.errors import Busy, Damaged, Full, StateError, Unavailable
-from vfs.state.schema import VERSION
+from vfs.state.base import Depth, LockRecord, PropertyName, Scope
+from vfs.state.errors import Busy, Damaged, Full, LockConflict, StateError, Unavailable
+from vfs.state.schema import MIGRATIONS, VERSION
 from vfs.state.sqlite import SqliteStore
 
 P: PropertyName = ("urn:x", "p")
@@ -230,9 +231,9 @@ def test_writers_that_read_first_wait_for_each_other(file: Path) -> None:
 
     def work(store: SqliteStore, path: str) -> None:
         try:
-            token = store.acquire(path, principal="ann").token
+            lock = store.acquire(path, principal="ann")
             for _ in range(300):
-                store.refresh(token, "ann")
+                store.refresh(lock, "ann")
         except BaseException as error:
             failures.append(error)
 
@@ -312,7 +313,7 @@ def test_no_query_reads_a_whole_table(file: Path) -> None:
         store.locks_on("/a/b/c")
         store.locks_beneath("/a")
         store.locks_of_children("/a")
-        store.refresh(lock.token, "ann")
+        store.refresh(lock, "ann")
         store.acquire("/z", principal="ann")
         store.set_properties("/a", {P: "y"}, removes=[("n", "q")])
         store.properties_of_children("/")
@@ -329,3 +330,56 @@ def test_no_query_reads_a_whole_table(file: Path) -> None:
             for query in queries:
                 plan = connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
                 assert not any(row[3].startswith("SCAN") for row in plan), (query, plan)
+
+
+LOCKS_OF_VERSION_1 = [
+    # token, path, folder, name, infinite, exclusive; the rest is like each other's
+    ("opaquelocktoken:1", b"", b"", b"", 1, 0),
+    ("opaquelocktoken:2", b"/a", b"", b"a", 0, 0),
+    ("opaquelocktoken:3", b"/a", b"", b"a", 0, 0),
+    ("opaquelocktoken:4", b"/a/\xff", b"/a", b"\xff", 1, 0),
+    ("opaquelocktoken:5", b"/gone", b"", b"gone", 1, 1),
+]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_locks_outlive_an_upgrade(file: Path, version: int) -> None:
+    """A lock that an older gateway granted holds, covers what it did, and ends as it would have."""
+    now = 1_700_000_000 * 10**9
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        for step in MIGRATIONS[:version]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version}")
+        for number, row in enumerate(LOCKS_OF_VERSION_1):
+            expires = now - 1 if row[1] == b"/gone" else now + number * 10**9 + 10**9
+            connection.execute(
+                "INSERT INTO lock VALUES (?,?,?,?,?,?,x'3c6f2f3e',x'616e6e',60,?,?)",
+                (*row, now + number, expires),
+            )
+    clock = [now]
+    with SqliteStore(file, now_ns=lambda: clock[0]) as store:
+        assert [lock.token[-1] for lock in store.locks_on("/a/\udcff")] == ["1", "4"]
+        assert [lock.token[-1] for lock in store.locks_on("/a")] == ["1", "2", "3"]
+        assert [lock.token[-1] for lock in store.locks_beneath("/")] == ["1", "2", "3", "4"]
+        assert set(store.locks_of_children("/")) == {"a"}
+        (_, last) = store.locks_on("/a/\udcff")
+        assert last == LockRecord(
+            token="opaquelocktoken:4",
+            path="/a/\udcff",
+            depth=Depth.INFINITY,
+            scope=Scope.SHARED,
+            owner_xml="<o/>",
+            principal="ann",
+            timeout_seconds=60,
+            created_at_ns=now + 3,
+            expires_at_ns=now + 4 * 10**9,
+        )
+        assert store.refresh(last, "ann").token == last.token
+        store.release(last)
+        with pytest.raises(LockConflict):
+            store.acquire("/a", principal="bob")
+        clock[0] += 10 * 10**9
+        assert not store.any_locks()
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)

@@ -30,10 +30,11 @@ rights = ["list", "read", "create", "modify", "delete", "lock", "share"]
 UPLOADS = "remote.php/dav/uploads/alice/"
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Daemon]:
+@pytest.fixture(params=("loop", "cheroot"))
+def gateway(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Daemon]:
     """Start a gateway with one user, who has a folder `lent` and all rights on it."""
-    with headgate.launch(tmp_path, more=TABLES.format(hash=hash_password(PASSWORD))) as daemon:
+    tables = TABLES.format(hash=hash_password(PASSWORD))
+    with headgate.launch(tmp_path, more=tables, engine=request.param) as daemon:
         done(ask(alice(daemon), "MKCOL", "memory/lent"), "MKCOL")
         yield daemon
 

@@ -8,10 +8,11 @@ import logging
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from cache.wal import use_wal
 
 _LOG = logging.getLogger(__name__)
 _VERSION = 1
@@ -161,7 +162,7 @@ class Database:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        _use_wal(connection)
+        use_wal(connection, _WAIT_SECONDS)
         # A cache need not survive a power cut to the last moment; OFF would harm the file.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
@@ -191,20 +192,3 @@ class Database:
         for suffix in ("", "-wal", "-shm"):
             self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
         self._ready = False
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    # While several processes make the switch at once, SQLite refuses without waiting.
-    give_up_at = time.monotonic() + _WAIT_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if (
-                error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY
-                or time.monotonic() > give_up_at
-            ):
-                raise
-            time.sleep(0.01)
-        else:
-            return

@@ -8,12 +8,12 @@ import contextlib
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cache.errors import JournalBusy, JournalError, JournalFull
+from cache.wal import use_wal
 
 # How long a writer waits for the others.
 _WAIT_SECONDS = 10.0
@@ -163,7 +163,7 @@ class Durable:
             return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        _use_wal(connection)
+        use_wal(connection, _WAIT_SECONDS)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
@@ -197,18 +197,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    # While several processes make the switch at once, SQLite refuses without waiting.
-    give_up_at = time.monotonic() + _WAIT_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.01)
-        else:
-            return

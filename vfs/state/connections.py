@@ -8,11 +8,11 @@ import logging
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from cache.wal import is_busy, use_wal
 from providers import waiting
 from vfs.state.commits import Commits
 from vfs.state.errors import Busy, Damaged, Full, StateError, Unavailable
@@ -129,7 +129,7 @@ class _Pool:
             yield connection
         except sqlite3.Error as error:
             self._drop(connection)
-            if _is_busy(error):
+            if is_busy(error):
                 waiting.begin()
             raise self._translate(error) from error
         except BaseException:
@@ -185,7 +185,7 @@ class _Pool:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if _is_busy(error):
+            if is_busy(error):
                 waiting.begin()
             raise
 
@@ -316,7 +316,12 @@ class _Pool:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         self._check_ours(connection)
-        self._use_wal(connection)
+        if not use_wal(connection, self._wait_seconds):
+            raise Unavailable(
+                "its disk cannot share memory between processes; "
+                "put the state directory on a local disk",
+                self._where,
+            )
         # With a WAL, NORMAL never harms the file, and what was acknowledged survives a killed
         # process. A power cut may lose the last moments; FULL would prevent that at the price of
         # a disk flush in every LOCK and PROPPATCH.
@@ -344,25 +349,6 @@ class _Pool:
                 self._where,
             )
 
-    def _use_wal(self, connection: sqlite3.Connection) -> None:
-        # While several processes make the switch at once, SQLite refuses without waiting.
-        give_up_at = time.monotonic() + self._wait_seconds
-        while True:
-            try:
-                (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            except sqlite3.OperationalError as error:
-                if not _is_busy(error) or time.monotonic() > give_up_at:
-                    raise
-                time.sleep(0.01)
-                continue
-            if mode != "wal":
-                raise Unavailable(
-                    "its disk cannot share memory between processes; "
-                    "put the state directory on a local disk",
-                    self._where,
-                )
-            return
-
     @staticmethod
     def _migrate(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -387,7 +373,3 @@ class _Pool:
 def _version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY

@@ -1,6 +1,7 @@
 """The SFTP provider keeps the contract on a real sshd: both transports, raw, cached, write-back."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -12,6 +13,7 @@ from cache.journal import Journal
 from cache.listings import Listings
 from providers.base import Provider
 from providers.cached import CachedProvider
+from providers.errors import Unavailable
 from providers.sftp import SftpProvider
 from providers.testing import ProviderSuite
 from providers.write_back import WriteBackProvider
@@ -19,12 +21,31 @@ from tests.servers import sshd
 from tests.servers.sshd import Sshd
 
 pytestmark = [pytest.mark.server("sshd"), pytest.mark.server("ssh")]
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     with sshd.launch(tmp_path_factory.mktemp("sshd")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def lent() -> Iterator[dict[str, SftpProvider]]:
+    """Keep a provider for each transport from test to test, as a login takes longer than most."""
+    stores: dict[str, SftpProvider] = {}
+    yield stores
+    for store in stores.values():
+        store.close()
+
+
+def is_open(store: SftpProvider) -> bool:
+    """Tell whether no test has closed it."""
+    try:
+        store.health()
+    except Unavailable:
+        return False
+    return True
 
 
 class TestOpenSsh(ProviderSuite):
@@ -35,9 +56,16 @@ class TestOpenSsh(ProviderSuite):
     root: Path
 
     @pytest.fixture
-    def provider(self, server: Sshd, tmp_path: Path) -> Iterator[Provider]:
-        with contextlib.closing(self.make(server, tmp_path)) as store:
-            yield store
+    def provider(self, server: Sshd, lent: dict[str, SftpProvider]) -> Iterator[Provider]:
+        self.root = server.directory / "files" / self.transport
+        if self.root.exists():
+            self.root.rename(server.directory / f"old-{next(_numbers)}")
+        self.root.mkdir()
+        store = lent.get(self.transport)
+        if store is None or not is_open(store):
+            options = server.options(root=str(self.root), transport=self.transport)
+            store = lent[self.transport] = SftpProvider(options)
+        yield store  # noqa: PT022 - as the harness has it
 
     def make(self, server: Sshd, folder: Path) -> SftpProvider:
         """Return a provider of a new root."""
@@ -84,7 +112,7 @@ class TestCached(TestOpenSsh):
     """The suite through the cache; what others do is looked for each time."""
 
     @pytest.fixture
-    def provider(self, server: Sshd, tmp_path: Path) -> Iterator[Provider]:
+    def provider(self, server: Sshd, tmp_path: Path) -> Iterator[Provider]:  # type: ignore[override]  # fixtures ask for what they need
         with (
             BlockCache(tmp_path / "cache") as blocks,
             contextlib.closing(self.cached(server, tmp_path, blocks)) as store,

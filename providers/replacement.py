@@ -83,13 +83,12 @@ class Replacement(Writer):
         the attributes too. `in_memory` says that no disk is beneath the source.
         """
         self._random = random
-        if not random:
-            self._is_copy = True
-            # The kernel chose by 0666 and the umask, or by the folder's default ACL.
-            made = self._made.st_mode & 0o777
-            mode = made & status.st_mode
-            if mode | _OWN != made:
-                os.fchmod(self._descriptor, mode | _OWN)
+        self._is_copy = not random
+        # The kernel chose by 0666 and the umask, or by the folder's default ACL.
+        made = self._made.st_mode & 0o777
+        mode = made & status.st_mode
+        if not random and mode | _OWN != made:
+            os.fchmod(self._descriptor, mode | _OWN)
         if waiting.is_refused():
             self.write(whole_now(source, status, in_memory=in_memory))
         else:

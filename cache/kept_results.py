@@ -70,17 +70,21 @@ class KeptResults:
         touch(kept.fileno(), status.st_mtime)
         return _Lent(kept, self._lock)
 
-    def keep(self, file: ResultFile) -> ResultFile:
-        """Return the same file, from now on lent to all who ask."""
-        key = file.record.key
-        kept = _Kept(file, os.fstat(file.fileno()).st_size)
+    def keep(self, file: ResultFile, length: int) -> ResultFile:
+        """Return the same file, `length` bytes with its record, from now on lent to all who ask."""
+        kept = _Kept(file, length)
         with self._lock:
-            self._forget(key)
-            self._kept[key] = kept
             _join(kept)
-            while len(self._kept) > _KEPT_MAX:
-                self._forget(next(iter(self._kept)))
+            self._add(kept)
         return _Lent(kept, self._lock)
+
+    def offer(self, file: ResultFile, length: int) -> None:
+        """Lend a file that was just made to all who ask; the lock that its maker held ends."""
+        kept = _Kept(file, length)
+        with contextlib.suppress(OSError):
+            fcntl.flock(kept.fileno(), fcntl.LOCK_UN)
+        with self._lock:
+            self._add(kept)
 
     def tidy(self) -> None:
         """Close what has lost its name: it takes room on the disk as long as it is open."""
@@ -94,6 +98,13 @@ class KeptResults:
         with self._lock:
             for key in list(self._kept):
                 self._forget(key)
+
+    def _add(self, kept: _Kept) -> None:
+        key = kept.record.key
+        self._forget(key)
+        self._kept[key] = kept
+        while len(self._kept) > _KEPT_MAX:
+            self._forget(next(iter(self._kept)))
 
     def _forget(self, key: str) -> None:
         kept = self._kept.pop(key, None)

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import random
 import secrets
 import sqlite3
 from pathlib import Path
@@ -37,7 +38,7 @@ class Draft:
     def __init__(self, results: "Results", key: str) -> None:
         self._results = results
         self._place = results.place(key)
-        self._file = self._place.with_name(f"new-{secrets.token_hex(8)}")
+        self._file = self._place.with_name(f"new-{random.getrandbits(64):016x}")
         self._descriptor = _create(self._file)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
@@ -62,12 +63,14 @@ class Draft:
         """
         try:
             size = append_record(self._descriptor, record, self._results.tag)
+            is_replaced = self._place.exists()
             self._file.rename(self._place)
-            self._results.purge_variants(record.key)
+            if is_replaced:
+                self._results.purge_variants(record.key)
         except OSError as error:
             raise self._results.full(error) from error
-        # Given back at once: a reader takes a lock of its own.
-        self._give_back()
+        descriptor, self._descriptor = self._descriptor, -1
+        self._results.offer(ResultFile(descriptor, record), size)
         self._results.budget.wrote(size)
 
     def close(self) -> None:
@@ -126,10 +129,17 @@ class Results:
         if file is None:
             return None
         if file.record.size <= KEPT_BYTES:
-            return self._kept.keep(file)
+            return self._kept.keep(file, os.fstat(file.fileno()).st_size)
         with contextlib.suppress(OSError):
             fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
         return file
+
+    def offer(self, file: ResultFile, length: int) -> None:
+        """Keep a file that was just made open for who asks next, unless it is large."""
+        if file.record.size <= KEPT_BYTES:
+            self._kept.offer(file, length)
+        else:
+            file.close()
 
     def begin(self, key: str, *, size: int | None, group: str, place: str) -> Draft:
         """Begin a result of `size` bytes, None if that is not known. Raises ResultsFull.

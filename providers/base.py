@@ -133,7 +133,7 @@ class Reader(ABC):
 
     entry: Entry
     remarks: Mapping[str, str] = MappingProxyType({})
-
+    is_final: bool = False  # whether nobody ever changes what `fileno` leads to
     reads_ahead: ClassVar[bool] = False
     """Whether it asks its store for what follows by itself, while it is read in order."""
 

@@ -1,14 +1,15 @@
 """Window: the processor `tiff.window`, which cuts windows out of the layers of a TIFF."""
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import imagecodecs
 import numpy as np
 
 from processors.base import Context, Output, Params, Plan, Processor, Sink, Source
 from processors.errors import BadValue, OutOfRange, TooLarge, UnsupportedFormat
+from processors.image.npy import npy_head
 from processors.image.png import png
 from processors.tiff.copying import Copy
 from processors.tiff.file import TiffFile
@@ -73,6 +74,19 @@ class _Part:
         return image(self.form, self.width, self.height)
 
 
+class _Ready(NamedTuple):
+    """What was planned of a source, which its run need not plan again."""
+
+    source: Source
+    params: WindowParams
+    file: TiffFile
+    parts: list[_Part]
+
+
+# For as long as somebody has the context: a plan and its run have one.
+_READY: WeakKeyDictionary[Context, _Ready] = WeakKeyDictionary()
+
+
 class Window(Processor):
     """Cuts a window out of layers of a TIFF, pixel by pixel as they are stored.
 
@@ -97,6 +111,7 @@ class Window(Processor):
                 pixels=copy.pixels,
             )
         parts = self._parts(file, params, context)
+        _READY[context] = _Ready(source, params, file, parts)
         limits = context.limits
         pixels = sum(part.width * part.height for part in parts)
         decoded = sum(part.plan.decoded_bytes for part in parts)
@@ -119,11 +134,16 @@ class Window(Processor):
 
     def run(self, source: Source, params: WindowParams, sink: Sink, context: Context) -> None:
         """Write the window."""
-        file = TiffFile.open(source, context)
         if params.codec == "source":
+            file = TiffFile.open(source, context)
             Copy(file, params.layer, params.level, params.grid, context).write(sink)
             return
-        parts = self._parts(file, params, context)
+        ready = _READY.pop(context, None)
+        if ready is not None and ready.source is source and ready.params == params:
+            file, parts = ready.file, ready.parts
+        else:
+            file = TiffFile.open(source, context)
+            parts = self._parts(file, params, context)
         bands = _bands(file, parts, params, context)
         if params.format == "tif":
             write_tiff(sink, [part.image for part in parts], bands)
@@ -260,15 +280,7 @@ def _npy_shape(parts: list[_Part]) -> tuple[int, ...]:
 
 
 def _npy_head(parts: list[_Part]) -> bytes:
-    out = io.BytesIO()
-    dtype = np.dtype(parts[0].image.dtype).newbyteorder("<")
-    about = {
-        "descr": np.lib.format.dtype_to_descr(dtype),
-        "fortran_order": False,
-        "shape": _npy_shape(parts),
-    }
-    np.lib.format.write_array_header_1_0(out, about)
-    return out.getvalue()
+    return npy_head(np.dtype(parts[0].image.dtype), _npy_shape(parts))
 
 
 def _raw_size(parts: list[_Part]) -> int:

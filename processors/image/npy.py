@@ -1,11 +1,13 @@
 """Npy: the head of numpy's own format."""
 
 import io
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 
+@lru_cache(maxsize=64)
 def npy_head(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     """Return what stands before the values of an array, lowest byte of each number first."""
     file = io.BytesIO()

@@ -1,33 +1,25 @@
 """Maker: gives each derived file its bytes, once, however many ask for it."""
 
 import contextlib
-import mimetypes
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from cache.errors import ResultsFull
 from cache.result_file import ResultFile, ResultRecord
 from cache.results import Draft, Results
-from cache.single import Flights
 from cache.variants import Variants
-from processors.base import Limits, Output, Plan
+from processors.base import Limits, Plan
 from processors.errors import Cancelled, Crashed, NoResultSpace, OverTime
-from processors.grammar.derivation import Derivation, Step
+from processors.grammar.derivation import Derivation
 from processors.making.asking import Asking
 from processors.making.interest import Interest
 from processors.making.order import OpenSource, Order, record_of, told_of
 from processors.making.provenance import Provenance
-from processors.making.remembered import Remembered
+from processors.making.questions import Questions
 from processors.work.runner import Call, Outcome, Progress, Runner, always, ignore
-from processors.work.wire import identity_of
-
-_PLANS_MAX = 10_000
-_FACTS_MAX = 1000
-_T = TypeVar("_T")
 
 
 def _nothing(_key: str) -> None:
@@ -56,8 +48,9 @@ class Maker:
     """Makes derived files through a Runner and keeps them in Results. Everything guards itself.
 
     `record` is given the Provenance of each computation, in the thread that asked: it must not take
-    long. `recall` returns that of a key whose file is gone. `variants` has files in other codings.
-    Results and Runner are the caller's; `close` closes the Runner.
+    long. `recall` returns that of a key whose file is gone. `variants` has files in other codings,
+    `questions` what is known before one is made. Results and Runner are the caller's; `close`
+    closes the Runner.
     """
 
     def __init__(
@@ -77,73 +70,7 @@ class Maker:
         self._recall = recall
         self._asking = Asking(runner)
         self._interest = Interest()
-        # Between threads alone: a question asked by two processes is answered twice.
-        self._questions = Flights(-1)
-        self._plans: Remembered[Plan] = Remembered(_PLANS_MAX)
-        self._facts: Remembered[Mapping[str, object]] = Remembered(_FACTS_MAX)
-        self._lists: Remembered[tuple[Sequence[object] | None]] = Remembered(_FACTS_MAX)
-
-    def plan(self, derivation: Derivation, open_source: OpenSource, *, who: str = "") -> Plan:
-        """Return what the file takes and gives, found out from headers alone.
-
-        Of several steps the first is planned; what the last one gives only the computation tells.
-        """
-
-        def ask() -> Plan:
-            call = self._call("plan", derivation.steps, who, derivation.source)
-            plan = self._ask(derivation.key, call, open_source, derivation.source_version).plan
-            assert plan is not None
-            if len(derivation.steps) > 1:
-                last = derivation.steps[-1]
-                plan = msgspec.structs.replace(plan, outputs=(Output(media_type=_media(last)),))
-            return plan
-
-        return self._once(self._plans, derivation.key, ask)
-
-    def info(
-        self,
-        steps: Sequence[Step],
-        open_source: OpenSource,
-        *,
-        source: str = "",
-        version: str = "",
-        who: str = "",
-    ) -> Mapping[str, object]:
-        """Return what the first processor tells of a source.
-
-        Remembered where `source`, its path, and `version` are given; then nothing is opened.
-        """
-        step = steps[0]
-        key = repr(("info", step.processor, step.version, source, version))
-
-        def ask() -> Mapping[str, object]:
-            call = self._call("info", steps, who, source)
-            return self._ask(key, call, open_source, version).info or {}
-
-        return self._once(self._facts, key, ask) if source else ask()
-
-    def values(
-        self,
-        steps: Sequence[Step],
-        name: str,
-        open_source: OpenSource,
-        *,
-        source: str = "",
-        version: str = "",
-        who: str = "",
-    ) -> Sequence[object] | None:
-        """Return which values the parameter `name` of the first step can have, None for any.
-
-        Remembered as `info` is. At most 10,000, but for a range.
-        """
-        step = steps[0]
-        key = repr(("values", step.processor, step.version, name, source, version))
-
-        def ask() -> tuple[Sequence[object] | None]:
-            call = msgspec.structs.replace(self._call("values", steps, who, source), name=name)
-            return (self._ask(key, call, open_source, version).values,)
-
-        return (self._once(self._lists, key, ask) if source else ask())[0]
+        self.questions = Questions(self._asking, limits)
 
     def find(self, derivation: Derivation, *, now: bool = False) -> ResultFile | None:
         """Open the file if it is there, and mark it as used; with `now` only if it is open."""
@@ -208,7 +135,7 @@ class Maker:
 
     def purge(self, derivation: Derivation) -> bool:
         """Remove one file and what is remembered of it; tell whether there was one."""
-        self._plans.drop(derivation.key)
+        self.questions.plans.drop(derivation.key)
         return self._results.purge(derivation.key)
 
     def purge_under(self, template: str, canonical_prefix: str) -> int:
@@ -270,7 +197,7 @@ class Maker:
 
     def _compute(self, order: Order) -> Result:
         derivation = order.derivation
-        plan = self._plans.get(derivation.key)
+        plan = self.questions.plans.get(derivation.key)
         size = plan.output.size if plan is not None else None
         try:
             with contextlib.ExitStack() as stack:
@@ -308,15 +235,19 @@ class Maker:
         derivation = order.derivation
         key, limits = derivation.key, self.limits
         is_alone = len(derivation.steps) == 1
-        call = self._call("run", derivation.steps, order.who, derivation.source)
+        call = Call(
+            kind="run",
+            steps=derivation.steps,
+            limits=limits,
+            seconds=limits.seconds_background if order.in_background else limits.seconds,
+            who=order.who,
+            identity=derivation.source,
+            in_background=order.in_background,
+            is_planned=plan is not None and is_alone,
+        )
         outcome = self._asking.ask(
             key,
-            msgspec.structs.replace(
-                call,
-                seconds=limits.seconds_background if order.in_background else limits.seconds,
-                in_background=order.in_background,
-                is_planned=plan is not None and is_alone,
-            ),
+            call,
             order.open_source,
             version=derivation.source_version,
             draft=draft,
@@ -326,10 +257,11 @@ class Maker:
         )
         plan = outcome.plan or plan
         assert plan is not None
-        if draft.size != outcome.size or plan.output.size not in (None, draft.size):
-            raise Crashed(f"{draft.size} bytes were written where {plan.output.size} were planned")
+        size = draft.size
+        if size != outcome.size or plan.output.size not in (None, size):
+            raise Crashed(f"{size} bytes were written where {plan.output.size} were planned")
         if is_alone:
-            self._plans.put(key, plan)
+            self.questions.plans.put(key, plan)
         return plan, outcome
 
     def _look(self, key: str) -> Result | None:
@@ -338,49 +270,6 @@ class Maker:
             return None
         with file:
             return _result(file.record)
-
-    def _call(self, kind: Any, steps: Sequence[Step], who: str, identity: str) -> Call:  # noqa: ANN401 - a Kind
-        return Call(
-            kind=kind,
-            steps=steps,
-            limits=self.limits,
-            seconds=self.limits.seconds,
-            who=who,
-            identity=identity,
-        )
-
-    def _once(self, remembered: Remembered[_T], key: str, ask: Callable[[], _T]) -> _T:
-        """Return what is remembered, or ask for it: one thread of all that want it."""
-        block = int(identity_of(key)[:15], 16)
-        while True:
-            found = remembered.get(key)
-            if found is not None:
-                return found
-            flight, is_own = self._questions.claim(block, block)
-            if not is_own:
-                error = flight.wait(block)
-                if error is not None:
-                    raise error
-                continue
-            error = None
-            try:
-                found = ask()
-                remembered.put(key, found)
-            except Exception as failed:
-                error = failed
-                raise
-            else:
-                return found
-            finally:
-                self._questions.land(flight, error)
-
-    def _ask(self, key: str, call: Call, open_source: OpenSource, version: str) -> Outcome:
-        return self._asking.ask(key, call, open_source, version=version)
-
-
-def _media(step: Step) -> str:
-    """Return the media type of a format that only computing will tell for sure."""
-    return mimetypes.guess_type(f"x.{step.params.format}")[0] or "application/octet-stream"
 
 
 def _close_all(descriptors: list[int]) -> None:

@@ -1,6 +1,6 @@
 """Order: one derived file to make, for whom, and what is told of it afterwards."""
 
-import secrets
+import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -32,7 +32,7 @@ def told_of(order: Order, plan: Plan, outcome: Outcome) -> Provenance:
     derivation = order.derivation
     made_at_ns = time.time_ns()
     return Provenance(
-        id=f"{made_at_ns:016x}{secrets.token_hex(8)}",
+        id=f"{made_at_ns:016x}{random.getrandbits(64):016x}",
         key=derivation.key,
         template=derivation.template,
         template_digest=derivation.template_digest,

@@ -10,6 +10,7 @@ from processors.base import Context
 from processors.errors import Malformed, ProcessingError, TooLarge
 from processors.tiff.geometry import Fault, Geometry, geometry, shape, table
 from processors.tiff.ifd import INTEGERS, TYPES, Head, Ifd, Order, head, read_ifd
+from processors.tiff.kept import Kept
 from processors.tiff.mould import Mould
 from processors.tiff.peek import Peek
 
@@ -19,6 +20,9 @@ _MOST_LEVELS = 64
 _MOST_FORMS = 65_536
 _MOST_FORM_BYTES = 64 << 20
 _BATCH = 4_096
+_KEPT_BYTES = 16 << 20
+# What a page takes among the layers, and a form as an object, for a byte that it takes on disk.
+_LAYER_BYTES, _FORM_GROWTH = 40, 10
 _ROW = struct.Struct("<QQQQIIII")
 
 
@@ -50,6 +54,24 @@ class _Saved(msgspec.Struct, array_like=True):
     next: int
     forms: list[Geometry | Fault]
     subs: dict[int, bytes]
+    end: Fault | None = None
+
+
+class _Known(NamedTuple):
+    """What is known of the pages of a file. Who changes a part of it takes a copy."""
+
+    head: Head
+    next: int
+    forms: list[Geometry | Fault]
+    numbers: dict[object, int]
+    rows: bytes | bytearray
+    layers: list[int]
+    subs: dict[int, bytes]
+    end: Fault | None
+
+
+# By the gateway's own name of a source and its version.
+_KEPT: Kept[tuple[str, str], _Known] = Kept(_KEPT_BYTES)
 
 
 class PageIndex:
@@ -63,7 +85,7 @@ class PageIndex:
         self._peek = peek
         self._context = context
         self._limits = context.limits
-        self._rows = bytearray()
+        self._rows: bytes | bytearray = bytearray()
         self._forms: list[Geometry | Fault] = []
         self._known: dict[object, int] = {}
         self._layers: list[int] = []
@@ -71,9 +93,14 @@ class PageIndex:
         self._mould: Mould | None = None
         self._last: tuple[Ifd, int] | None = None
         self._form_bytes = 0
+        # Why the chain cannot be followed any further, in this version of the file.
+        self._end: Fault | None = None
         self._saved_pages = 0
+        self._is_lent = False
         self._ifds: set[int] | None = None
         self._is_remembered = is_remembered
+        identity = getattr(peek.source, "identity", "") if is_remembered else ""
+        self._key = (identity, peek.source.version) if identity else None
         if not (is_remembered and self._load()):
             self.head = head(peek)
             self._next = self.head.first
@@ -114,6 +141,7 @@ class PageIndex:
         if full.row.sub_count:
             packed = self._subs.get(layer)
             if packed is None:
+                self._own()
                 packed = self._read_subs(full.row)
                 self._subs[layer] = packed
                 if len(self._subs) <= _MOST_LEVELS:
@@ -142,6 +170,11 @@ class PageIndex:
 
     def _extend(self, wanted: int) -> None:
         """Walk on for so many pages; further when it costs little."""
+        if self._end is not None:
+            raise self._end.raised()
+        if self._pages >= self._limits.pages:
+            raise TooLarge("it has too many pages", limit=f"{self._limits.pages} pages")
+        self._own()
         known = self._pages
         until = known + wanted
         if self._ifds is None:
@@ -150,8 +183,11 @@ class PageIndex:
         try:
             while self._next and self._pages < until:
                 self._step(until)
+        except Malformed as error:
+            self._end = Fault("Malformed", error.detail)
+            raise
         finally:
-            if not self._next or self._pages >= self._saved_pages * 3 // 2:
+            if not self._next or self._end or self._pages >= self._saved_pages * 3 // 2:
                 self._save()
 
     def _step(self, until: int) -> None:
@@ -267,40 +303,86 @@ class PageIndex:
         return bytes(packed)
 
     def _load(self) -> bool:
-        """Take up what was remembered of the file."""
-        value = self._context.memo.get(_KIND, self._peek.source)
-        if value is None:
-            return False
-        try:
-            size = int.from_bytes(value[:8], "little")
-            saved = msgspec.msgpack.decode(value[8 : 8 + size], type=_Saved)
-            rows = bytearray(value[8 + size :])
-            if len(rows) % _ROW.size:
+        """Take up what this process, or else the memo, remembers of the file."""
+        known = _KEPT.get(self._key) if self._key else None
+        if known is None:
+            known = self._read_memo()
+            if known is None:
                 return False
-            forms = np.frombuffer(bytes(rows), np.uint32).reshape(-1, _ROW.size // 4)[:, 10]
-            if len(forms) and int(forms.max()) >= len(saved.forms):
-                return False
-        except (ValueError, msgspec.MsgspecError):
-            return False
-        self.head = Head(saved.order, saved.is_big, 0)
-        self._next, self._forms, self._subs = saved.next, saved.forms, saved.subs
-        self._known = {form: number for number, form in enumerate(self._forms)}
-        self._rows = rows
-        part = [isinstance(f, Geometry) and (f.is_reduced or f.is_mask) for f in self._forms]
-        full = ~np.array(part, bool)[forms]
-        full[:1] = True
-        self._layers = np.flatnonzero(full).tolist()
+            self._take(known)
+            self._keep()
+        else:
+            self._take(known)
         self._saved_pages = self._pages
         return True
 
+    def _read_memo(self) -> _Known | None:
+        value = self._context.memo.get(_KIND, self._peek.source)
+        if value is None:
+            return None
+        try:
+            size = int.from_bytes(value[:8], "little")
+            saved = msgspec.msgpack.decode(value[8 : 8 + size], type=_Saved)
+            rows = bytes(value[8 + size :])
+            if len(rows) % _ROW.size:
+                return None
+            forms = np.frombuffer(rows, np.uint32).reshape(-1, _ROW.size // 4)[:, 10]
+            if len(forms) and int(forms.max()) >= len(saved.forms):
+                return None
+        except (ValueError, msgspec.MsgspecError):
+            return None
+        numbers: dict[object, int] = {form: number for number, form in enumerate(saved.forms)}
+        part = [isinstance(f, Geometry) and (f.is_reduced or f.is_mask) for f in saved.forms]
+        full = ~np.array(part, bool)[forms]
+        full[:1] = True
+        layers = np.flatnonzero(full).tolist()
+        start = Head(saved.order, saved.is_big, 0)
+        return _Known(
+            *(start, saved.next, saved.forms, numbers, rows, layers),
+            *(saved.subs, saved.end),
+        )
+
     def _save(self) -> None:
-        if not self._is_remembered:
-            return
-        saved = _Saved(self.head.order, self.head.is_big, self._next, self._forms, self._subs)
+        self._saved_pages = self._pages
+        known = _KEPT.get(self._key) if self._key else None
+        if not self._is_remembered or (known and len(known.rows) > len(self._rows)):
+            return  # somebody else walked further meanwhile
+        saved = _Saved(
+            *(self.head.order, self.head.is_big, self._next),
+            *(self._forms, self._subs, self._end),
+        )
         packed = msgspec.msgpack.encode(saved)
         value = len(packed).to_bytes(8, "little") + packed + bytes(self._rows)
         self._context.memo.put(_KIND, self._peek.source, value)
-        self._saved_pages = self._pages
+        self._keep()
+
+    def _keep(self) -> None:
+        """Let other requests of this process have what is known; it is copied before a change."""
+        if not self._key:
+            return
+        size = len(self._rows) + _LAYER_BYTES * len(self._layers)
+        if not _KEPT.has_room(size):
+            return
+        forms = len(msgspec.msgpack.encode((self._forms, self._subs)))
+        known = _Known(
+            *(self.head, self._next, self._forms, self._known),
+            *(self._rows, self._layers, self._subs, self._end),
+        )
+        _KEPT.put(self._key, known, size + _FORM_GROWTH * forms)
+        self._is_lent = True
+
+    def _take(self, known: _Known) -> None:
+        self.head, self._next, self._forms, self._known = known[:4]
+        self._rows, self._layers, self._subs, self._end = known[4:]
+        self._is_lent = True
+
+    def _own(self) -> None:
+        """Take copies of what others see too, before it is changed."""
+        if self._is_lent:
+            self._forms, self._known = self._forms.copy(), self._known.copy()
+            self._layers, self._subs = self._layers.copy(), self._subs.copy()
+            self._rows = bytearray(self._rows)
+            self._is_lent = False
 
 
 def _is_level(form: Geometry, full: Geometry) -> bool:

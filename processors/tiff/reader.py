@@ -8,7 +8,7 @@ from processors.base import Context
 from processors.errors import Malformed, TooLarge
 from processors.tiff.codecs import decode, scratch
 from processors.tiff.geometry import Geometry
-from processors.tiff.kept import KEPT, Key
+from processors.tiff.kept import SEGMENTS, Key
 from processors.tiff.peek import Peek
 from processors.tiff.plan import Batch, ReadPlan, Segment, batches
 from processors.tiff.threads import POOL
@@ -52,7 +52,7 @@ def _copy_kept(keeper: "_Keeper", out: np.ndarray) -> ReadPlan:
     """Copy what was decoded for another window; return what is left to be read."""
     read, rest = keeper.read, []
     for segment in read.segments:
-        found = KEPT.get(keeper.key(segment)) if segment.size else None
+        found = SEGMENTS.get(keeper.key(segment)) if segment.size else None
         if found is None:
             rest.append(segment)
         else:
@@ -76,7 +76,7 @@ class _Keeper:
     def keep(self, segment: Segment, pixels: np.ndarray) -> None:
         """Keep a segment that was decoded."""
         if self._identity:
-            KEPT.put(self.key(segment), pixels)
+            SEGMENTS.keep(self.key(segment), pixels)
 
 
 def _is_straight(read: ReadPlan) -> bool:

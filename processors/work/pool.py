@@ -15,6 +15,7 @@ from processors.base import Folder, Limits, Source
 from processors.errors import BadValue, Busy
 from processors.grammar.derivation import Step
 from processors.work import wire
+from processors.work.channel import Channel
 from processors.work.queue import Queue
 from processors.work.runner import Call, Fault, Outcome, Progress, Runner, WorkerLost
 from processors.work.worker_process import Told, WorkerProcess, describe
@@ -73,7 +74,7 @@ class Pool(Runner):
         self._idle: list[WorkerProcess] = []
         self._closed = False
         self._zygote: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._control: Channel | None = None
 
     def call(
         self,
@@ -185,7 +186,7 @@ class Pool(Runner):
                 with self._fork:
                     control = self._control or self._start()
                     try:
-                        socket.send_fds(control, [b"f"], [theirs.fileno()])
+                        control.send(wire.Fork(), [theirs.fileno()])
                     except OSError:
                         self._end_zygote()
                         raise WorkerLost from None
@@ -200,7 +201,7 @@ class Pool(Runner):
                     self._end_zygote()
         raise AssertionError
 
-    def _start(self) -> socket.socket:
+    def _start(self) -> Channel:
         """Start the zygote. `_fork` is held."""
         if self._closed:
             raise Busy("the gateway stops")
@@ -216,7 +217,7 @@ class Pool(Runner):
                 stdout=subprocess.DEVNULL,
                 env=environment,
             )
-        self._control = ours
+        control = self._control = Channel(ours)
         setup = wire.Setup(
             find=settings.find,
             preload=settings.preload,
@@ -225,11 +226,11 @@ class Pool(Runner):
             nice=settings.nice,
         )
         try:
-            wire.send(ours, setup)
+            control.send(setup)
         except OSError:
             self._end_zygote()
             raise WorkerLost from None
-        return ours
+        return control
 
     def _end_zygote(self) -> None:
         """Let it go; its workers go with it. `_fork` is held."""

@@ -1,27 +1,18 @@
 """Wire: what the gateway's process and a worker process say to each other over a socket.
 
-Each message is four bytes of length and a MessagePack map with the name of its type; descriptors
-travel beside it. The bytes of a source follow their announcement as they are. Nothing is pickled:
-what a worker sends can only ever become one of these structs.
+Each message is a MessagePack map with the name of its type, and a Channel takes it across. Nothing
+is pickled: what a worker sends can only ever become one of these structs.
 """
 
-import array
-import socket
-import struct
-from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Self, TypeAlias, TypeVar
+from typing import Self, TypeAlias
 
 import msgspec
 
 from processors.base import Limits, Member, Plan
 
-_LENGTH = struct.Struct("!I")
-# No message is longer; the bytes of sources are no message.
-MESSAGE_MAX_BYTES = 64 << 20
 # One read of a source is never longer; longer ones are cut.
 PIECE_BYTES = 8 << 20
-_DESCRIPTORS_MAX = 72
 
 
 class Setup(msgspec.Struct, frozen=True, tag=True):
@@ -36,6 +27,10 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     memory_bytes: int
     """What one worker may allocate."""
     nice: int
+
+
+class Fork(msgspec.Struct, frozen=True, tag=True):
+    """One more worker is wanted; its end of a socket comes beside it."""
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
@@ -148,96 +143,9 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     resident_bytes: int = 0
 
 
-Message: TypeAlias = Setup | Hello | Task | Members | Page | Read | Progress | Failed | Done
-MessageT = TypeVar("MessageT", bound=Message)
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
-
-READ_FAILED = (1 << 32) - 1
-"""In place of a length: the source cannot be read."""
+Message: TypeAlias = Setup | Fork | Hello | Task | Members | Page | Read | Progress | Failed | Done
 
 
 def identity_of(place: str) -> str:
     """Return what names a source among all, of whatever characters its path is."""
     return blake2b(place.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
-
-
-def send(sock: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> None:
-    """Send one message and copies of descriptors."""
-    payload = _encoder.encode(message)
-    if len(payload) > MESSAGE_MAX_BYTES:
-        raise ValueError("the message is too long")
-    data = _LENGTH.pack(len(payload)) + payload
-    if descriptors:
-        beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-        data = data[sock.sendmsg([data], beside) :]
-    if data:
-        sock.sendall(data)
-
-
-def receive(sock: socket.socket) -> tuple[Message, list[int]]:
-    """Return the next message and the descriptors that came with it.
-
-    Raises EOFError when the other side is gone, msgspec.DecodeError when it talks nonsense.
-    """
-    head, descriptors = _head(sock)
-    try:
-        (length,) = _LENGTH.unpack(head)
-        if length > MESSAGE_MAX_BYTES:
-            raise msgspec.DecodeError("the message is too long")  # noqa: TRY301 - as the line below
-        return _decoder.decode(receive_exactly(sock, length)), descriptors
-    except BaseException:
-        close_all(descriptors)
-        raise
-
-
-def send_piece(sock: socket.socket, data: bytes | memoryview) -> None:
-    """Send bytes of a source with their length."""
-    head = _LENGTH.pack(len(data))
-    sent = sock.sendmsg([head, data])
-    if sent < len(head):
-        sock.sendall(head[sent:])
-        sent = len(head)
-    if sent < len(head) + len(data):
-        sock.sendall(memoryview(data)[sent - len(head) :])
-
-
-def send_read_failed(sock: socket.socket) -> None:
-    """Say, in place of bytes, that the source cannot be read."""
-    sock.sendall(_LENGTH.pack(READ_FAILED))
-
-
-def receive_piece(sock: socket.socket) -> bytearray | None:
-    """Return bytes of a source; None when it cannot be read."""
-    (length,) = _LENGTH.unpack(receive_exactly(sock, _LENGTH.size))
-    return None if length == READ_FAILED else receive_exactly(sock, length)
-
-
-def receive_exactly(sock: socket.socket, size: int) -> bytearray:
-    """Return `size` bytes; EOFError when fewer come."""
-    data = bytearray(size)
-    view = memoryview(data)
-    while view:
-        count = sock.recv_into(view)
-        if not count:
-            raise EOFError
-        view = view[count:]
-    return data
-
-
-def close_all(descriptors: Iterable[int]) -> None:
-    """Close descriptors that came over the socket."""
-    for descriptor in descriptors:
-        socket.close(descriptor)
-
-
-def _head(sock: socket.socket) -> tuple[bytes, list[int]]:
-    head, descriptors, _, _ = socket.recv_fds(
-        sock, _LENGTH.size, _DESCRIPTORS_MAX, socket.MSG_CMSG_CLOEXEC
-    )
-    if not head:
-        raise EOFError
-    if len(head) < _LENGTH.size:
-        head += receive_exactly(sock, _LENGTH.size - len(head))
-    return head, list(descriptors)

@@ -8,7 +8,6 @@ import errno
 import itertools
 import os
 import resource
-import socket
 import threading
 import time
 import traceback
@@ -23,6 +22,7 @@ from processors import errors
 from processors.base import Limits, Params, Plan, Processor, Source
 from processors.errors import OverTime, ProcessingError, TooLarge
 from processors.work import wire
+from processors.work.channel import Channel, close_all
 from processors.work.wire import Done, Failed, Progress, Task
 from processors.work.worker_sink import FileSink
 from processors.work.worker_source import (
@@ -58,7 +58,8 @@ class WorkerContext:
         self._until = until
         self._link = link
         self._lock = threading.Lock()
-        self._told_at = 0.0
+        # What is done before it would be told needs no message.
+        self._told_at = time.monotonic()
         self._phase = ""
 
     def check(self) -> None:
@@ -91,7 +92,7 @@ class WorkerContext:
                 return
             self._told_at = now
         with self._link.lock:
-            wire.send(self._link.socket, message)
+            self._link.channel.send(message)
 
 
 class WorkerMemo:
@@ -115,32 +116,34 @@ class WorkerMemo:
 
 
 class Worker:
-    """Does the tasks that come over one socket. For one thread."""
+    """Does the tasks that come over one channel. For one thread."""
 
-    def __init__(self, sock: socket.socket, find: Find, memo: Memo | None) -> None:
-        self._link = Link(sock)
+    def __init__(self, channel: Channel, find: Find, memo: Memo | None) -> None:
+        self._link = Link(channel)
         self._find = find
         self._memo = WorkerMemo(memo)
+        self._bounds = _Bounds()
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
     def serve(self) -> None:
         """Do tasks until the gateway closes the socket."""
         while True:
             try:
-                task, descriptors = wire.receive(self._link.socket)
+                task, descriptors = self._link.channel.receive()
             except EOFError:
                 return
             assert isinstance(task, Task)
             try:
                 answer = self._answer(task, descriptors)
             finally:
-                wire.close_all(descriptors)
-            wire.send(self._link.socket, answer)
+                close_all(descriptors)
+            self._link.channel.send(answer)
 
     def _answer(self, task: Task, descriptors: list[int]) -> Done | Failed:
         until = time.monotonic() + task.seconds
         context = WorkerContext(task.limits, self._memo, until, self._link)
         try:
-            _bound(task)
+            self._bounds.set_for(task)
             done = self._do(task, descriptors, context)
         except ProcessingError as error:
             leaf = type(error).__name__
@@ -163,7 +166,7 @@ class Worker:
         except Exception:  # noqa: BLE001 - a processor may raise anything
             return Failed(traceback=traceback.format_exc())
         return msgspec.structs.replace(
-            done, timings=context.timings, resident_bytes=_resident_bytes()
+            done, timings=context.timings, resident_bytes=self._resident_bytes()
         )
 
     def _do(self, task: Task, descriptors: list[int], context: WorkerContext) -> Done:
@@ -228,6 +231,9 @@ class Worker:
             return DescriptorSource(task.source, descriptors[0])
         return AskedSource(task.source, self._link)
 
+    def _resident_bytes(self) -> int:
+        return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
+
     def _processor(self, step: wire.WireStep) -> Processor:
         processor = self._find(step.processor)
         if processor.version != step.version:
@@ -271,25 +277,35 @@ def _values(found: Any) -> Done:  # noqa: ANN401 - whatever a processor tells
     return Done(values=[value if type(value) is int else str(value) for value in some])
 
 
-def _bound(task: Task) -> None:
-    """Have the system bound what the task may take. The memory was bounded at the start."""
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (task.limits.output_bytes + (64 << 20), hard))
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    # Wall time is enforced by the gateway; this ends a worker that lost it. Threads count together.
-    seconds = used.ru_utime + used.ru_stime + task.seconds * (os.cpu_count() or 1) + 2
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, hard))
-    # Sources and results may be mapped, whatever their size; what is allocated, RLIMIT_DATA bounds.
-    limits = task.limits
-    space = 2 * task.source.size + limits.output_bytes + limits.memory_bytes + _SPACE_BYTES
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (space, hard))
+class _Bounds:
+    """Has the system bound what a task may take. The memory was bounded at the start.
 
+    Most tasks are bounded as the one before; then the system is not asked again.
+    """
 
-def _resident_bytes() -> int:
-    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - the quickest way, once a task
-        return int(file.read().split()[1]) * _PAGE_BYTES
+    def __init__(self) -> None:
+        self._set: dict[int, int] = {}
+
+    def set_for(self, task: Task) -> None:
+        """Bound the task that begins now."""
+        limits = task.limits
+        self._bound(resource.RLIMIT_FSIZE, limits.output_bytes + (64 << 20))
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        # Wall time is enforced by the gateway; this ends a worker that lost it. Threads count
+        # together.
+        cores = os.cpu_count() or 1
+        seconds = used.ru_utime + used.ru_stime + task.seconds * cores + 2
+        self._bound(resource.RLIMIT_CPU, int(seconds) + 1)
+        # Sources and results may be mapped, whatever their size; what is allocated, RLIMIT_DATA
+        # bounds.
+        space = 2 * task.source.size + limits.output_bytes + limits.memory_bytes + _SPACE_BYTES
+        self._bound(resource.RLIMIT_AS, space)
+
+    def _bound(self, what: int, limit: int) -> None:
+        if self._set.get(what) != limit:
+            _, hard = resource.getrlimit(what)
+            resource.setrlimit(what, (limit, hard))
+            self._set[what] = limit
 
 
 assert {"TooLarge", "NoResultSpace", "SourceChanged"} <= {leaf.__name__ for leaf in errors.leaves()}

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import time
@@ -18,6 +17,7 @@ from processors import errors
 from processors.base import Folder, Member, Source
 from processors.errors import Cancelled, OverTime, ProcessingError, TooLarge
 from processors.work import wire
+from processors.work.channel import Channel, close_all
 from processors.work.runner import Fault, Progress, WorkerLost
 from processors.work.wire import Done, Failed, Members, Read, Task
 
@@ -37,36 +37,34 @@ _LEAVES = {leaf.__name__: leaf for leaf in errors.leaves()}
 
 
 class WorkerProcess:
-    """Holds the socket and the pidfd of one worker. One thread at a time.
+    """Holds the channel to one worker and its pidfd. One thread at a time.
 
-    `pid` and `_sock` are fixed; `done` counts tasks, `resident_bytes` is what the worker told last.
+    `pid` and `_channel` are fixed; `done` counts tasks, `resident_bytes` is what the worker told
+    last.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         """Take the worker's greeting; raise WorkerLost when there is none."""
-        self._sock = sock
+        self._channel = Channel(sock, look_seconds=_LOOK_SECONDS, patience_seconds=_STUCK_SECONDS)
         self._pidfd = -1
         self.done = 0
         self.resident_bytes = 0
         self.first_bytes = 0
-        sock.settimeout(_STUCK_SECONDS)
         try:
-            hello, descriptors = wire.receive(sock)
+            hello, descriptors = self._channel.receive()
         except (OSError, EOFError, msgspec.DecodeError) as error:
-            sock.close()
+            self._channel.close()
             raise WorkerLost from error
         if not isinstance(hello, wire.Hello) or len(descriptors) != 1:
-            wire.close_all(descriptors)
-            sock.close()
+            close_all(descriptors)
+            self._channel.close()
             raise WorkerLost
         self.pid = hello.pid
         self._pidfd = descriptors[0]
 
     def is_alive(self) -> bool:
         """Tell whether the process is there and silent, as one without a task should be."""
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        return not poll.poll(0)
+        return self._channel.is_silent()
 
     def kill(self) -> None:
         """End the process at once, whatever it does; its number cannot be another's by now."""
@@ -75,7 +73,7 @@ class WorkerProcess:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             os.close(pidfd)
-        self._sock.close()
+        self._channel.close()
 
     def do(
         self,
@@ -87,9 +85,9 @@ class WorkerProcess:
         progress: Callable[[Progress], None],
     ) -> Done:
         """Have a task done. After anything but Done or a ProcessingError of the worker: kill it."""
-        talk = _Talk(self._sock, source, task)
+        talk = _Talk(self._channel, source, task)
         try:
-            wire.send(self._sock, task, descriptors)
+            self._channel.send(task, descriptors)
             done = talk.listen(is_wanted, progress)
         except (OSError, EOFError, msgspec.DecodeError) as error:
             if talk.cause is not None:
@@ -113,9 +111,9 @@ class Told(Exception):
 class _Talk:
     """What is said about one task. `cause` is why its source could not be read."""
 
-    def __init__(self, sock: socket.socket, source: Source | Folder, task: Task) -> None:
+    def __init__(self, channel: Channel, source: Source | Folder, task: Task) -> None:
         self.cause: Exception | None = None
-        self._sock = sock
+        self._channel = channel
         self._source = source
         self._task = task
         self._until = time.monotonic() + task.seconds + _GRACE_SECONDS
@@ -123,14 +121,13 @@ class _Talk:
 
     def listen(self, is_wanted: Callable[[], bool], progress: Callable[[Progress], None]) -> Done:
         """Answer what the worker asks until it is done."""
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
+
+        def look() -> None:
+            self._look(is_wanted)
+
         while True:
-            if not poll.poll(_LOOK_SECONDS * 1000):
-                self._look(is_wanted)
-                continue
-            message, descriptors = wire.receive(self._sock)
-            wire.close_all(descriptors)
+            message, descriptors = self._channel.receive(look)
+            close_all(descriptors)
             match message:
                 case Done():
                     return message
@@ -167,7 +164,7 @@ class _Talk:
                 _judge(read)
                 source = self._source if read.member is None else self._member(read.member.member)
                 for data in cast("Source", source).read_many(read.spans):
-                    wire.send_piece(self._sock, data)
+                    self._channel.send_piece(data)
             except (BrokenPipeError, ConnectionResetError, EOFError):
                 raise
             except Exception as error:  # noqa: BLE001 - the source's own errors go to who asked
@@ -175,7 +172,7 @@ class _Talk:
             else:
                 return
         self._until = min(self._until, time.monotonic() + _UNWIND_SECONDS)
-        wire.send_read_failed(self._sock)
+        self._channel.send_read_failed()
 
     def _list(self) -> None:
         folder = cast("Folder", self._source)
@@ -191,14 +188,14 @@ class _Talk:
                         asked=f"more than {limit} files",
                         limit=f"{limit} files",
                     )
-                wire.send(self._sock, wire.Page(tuple(map(wire.WireMember.of, page))))
+                self._channel.send(wire.Page(tuple(map(wire.WireMember.of, page))))
         except (BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:  # noqa: BLE001 - as above
             self.cause = error
-            wire.send(self._sock, Failed())
+            self._channel.send(Failed())
             return
-        wire.send(self._sock, wire.Page(()))
+        self._channel.send(wire.Page(()))
 
     def _member(self, member: Member) -> Source:
         if member not in self._open:

@@ -1,13 +1,13 @@
 """Sources in a worker: read from a descriptor that was passed, or by asking the gateway."""
 
 import os
-import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from processors.base import Member, Source
 from processors.work import wire
+from processors.work.channel import Channel
 from processors.work.wire import PIECE_BYTES, WireSource, identity_of
 
 # So much is asked for in one round trip at most.
@@ -20,23 +20,23 @@ class SourceFailed(Exception):
 
 
 class Link:
-    """The socket to the gateway, for one request and its answer at a time.
+    """The channel to the gateway, for one request and its answer at a time.
 
-    `socket` is fixed; `lock` is held from a request to the last byte of its answer.
+    `channel` is fixed; `lock` is held from a request to the last byte of its answer.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.socket = sock
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
         self.lock = threading.Lock()
 
     def read(self, spans: list[tuple[int, int]], member: Member | None) -> list[bytes]:
         """Return the bytes of some spans: one round trip."""
         with self.lock:
             asked = None if member is None else wire.WireMember.of(member)
-            wire.send(self.socket, wire.Read(tuple(spans), asked))
+            self.channel.send(wire.Read(tuple(spans), asked))
             pieces = []
             for _ in spans:
-                piece = wire.receive_piece(self.socket)
+                piece = self.channel.receive_piece()
                 if piece is None:
                     raise SourceFailed
                 pieces.append(bytes(piece))
@@ -143,9 +143,9 @@ class AskedFolder:
         """Yield every file beneath, sorted by path."""
         found: list[Member] = []
         with self._link.lock:
-            wire.send(self._link.socket, wire.Members())
+            self._link.channel.send(wire.Members())
             while True:
-                page, _ = wire.receive(self._link.socket)
+                page, _ = self._link.channel.receive()
                 if not isinstance(page, wire.Page):
                     raise SourceFailed
                 if not page.members:

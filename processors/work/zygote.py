@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import cast
 
 from cache.memo import Memo
-from processors.work import wire
-from processors.work.wire import Setup
+from processors.work.channel import Channel, close_all
+from processors.work.wire import Fork, Hello, Setup
 from processors.work.worker import Find, Worker
 
 _PR_SET_PDEATHSIG = 1
@@ -34,10 +34,11 @@ def main() -> None:
     # A Ctrl-C in the terminal is the gateway's to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    control = socket.socket(fileno=int(sys.argv[1]))
-    control.set_inheritable(False)
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.set_inheritable(False)
+    control = Channel(sock)
     try:
-        setup, _ = wire.receive(control)
+        setup, _ = control.receive()
     except EOFError:
         return
     assert isinstance(setup, Setup)
@@ -51,15 +52,17 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     while True:
-        mark, descriptors, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
-        if not mark:
+        try:
+            asked, descriptors = control.receive()
+        except EOFError:
             return
+        assert isinstance(asked, Fork)
         # The lines of a child are written by itself: nothing may wait in a buffer twice.
         sys.stderr.flush()
         if os.fork() == 0:
             control.close()
             _work(socket.socket(fileno=descriptors[0]), setup, find, zygote)
-        wire.close_all(descriptors)
+        close_all(descriptors)
 
 
 def _resolve(place: str) -> Find:
@@ -80,9 +83,10 @@ def _work(sock: socket.socket, setup: Setup, find: Find, zygote: int) -> None:
             Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
         _bound(setup.memory_bytes)
         pidfd = os.pidfd_open(os.getpid())
-        wire.send(sock, wire.Hello(os.getpid()), [pidfd])
+        channel = Channel(sock)
+        channel.send(Hello(os.getpid()), [pidfd])
         os.close(pidfd)
-        Worker(sock, find, Memo(Path(setup.memo)) if setup.memo else None).serve()
+        Worker(channel, find, Memo(Path(setup.memo)) if setup.memo else None).serve()
         status = 0
     except (BrokenPipeError, ConnectionResetError, EOFError):
         status = 0

@@ -35,10 +35,36 @@ def descriptors(results: Results) -> int:
 
 def test_only_what_is_open_is_there_at_once(make: Make) -> None:  # noqa: F811
     results = make()
-    put(results, name(1), b"one")
+    put(make(results._folder), name(1), b"one")
     assert read(results, name(1), now=True) is None
     assert read(results, name(1)) == b"one"
     assert read(results, name(1), now=True) == b"one"
+
+
+def test_what_was_just_made_is_open_and_may_be_evicted(make: Make) -> None:  # noqa: F811
+    results = make(max_age_seconds=100)
+    for number in (1, 2):
+        put(results, name(number), b"made")
+    assert read(results, name(1), now=True) == b"made"
+    assert descriptors(results) == 2
+    with contextlib.closing(results.get(name(1))) as file:  # type: ignore[type-var]
+        for number in (1, 2):
+            os.utime(results.place(name(number)), (1000, 1000))
+        assert results.sweep().removed_files == 1
+        assert file is not None
+        assert file.read_at(0, 4) == b"made"
+    assert read(results, name(2), now=True) is None
+    assert descriptors(results) == 1
+
+
+def test_what_is_large_is_not_kept_open_when_it_is_made(make: Make) -> None:  # noqa: F811
+    results = make()
+    put(results, name(1), bytes(kept_results.KEPT_BYTES + 1))
+    assert descriptors(results) == 0
+    assert read(results, name(1)) == bytes(kept_results.KEPT_BYTES + 1)
+    for number in range(2, 80):
+        put(results, name(number), b"small")
+    assert descriptors(results) == 64
 
 
 @pytest.mark.parametrize("who", ["this process", "another"])
@@ -48,7 +74,8 @@ def test_what_is_purged_or_replaced_is_so_at_once(make: Make, who: str) -> None:
     put(results, name(1), b"one")
     assert read(results, name(1)) == b"one"
     put(other, name(1), b"two")
-    assert read(results, name(1), now=True) is None
+    # Who made it has it open.
+    assert read(results, name(1), now=True) == (b"two" if other is results else None)
     assert read(results, name(1)) == b"two"
     assert other.purge(name(1))
     assert read(results, name(1)) is None

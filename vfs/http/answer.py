@@ -264,7 +264,8 @@ class Answer:
         offset, end = part.offset, part.offset + part.size
         if descriptor is not None and not self._line.secure and part.size > 2 * TAIL_BYTES:
             self._begin(b"")
-            offset = self._send_descriptor(descriptor, part, end - TAIL_BYTES)
+            left = 0 if part.reader.is_final else TAIL_BYTES
+            offset = self._send_descriptor(descriptor, part, end - left)
         rest = part if offset == part.offset else FileSlice(part.reader, offset, end - offset)
         for block in rest.pieces():
             self._write(block)
@@ -273,7 +274,7 @@ class Answer:
         """Send from a descriptor up to `end`; return how far that went.
 
         A part is checked after it is gone. The rest is left to be read, so a file that was changed
-        under us is always noticed before its last byte leaves.
+        under us is always noticed before its last byte leaves; what nobody changes is sent whole.
         """
         offset = part.offset
         out = self._line.socket.fileno()

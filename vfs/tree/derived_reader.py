@@ -22,6 +22,8 @@ class MadeReader(ComputedReader):
     `variants` has it in other codings.
     """
 
+    is_final = True
+
     def __init__(
         self, entry: Entry, remarks: Remarks, file: ResultFile, variants: Variants
     ) -> None:
@@ -58,6 +60,8 @@ class DerivedReader(LateReader):
     None if only making it tells. `describe` makes an entry of them. For one thread until `prepare`
     has returned; then everything is fixed but the file, which `close` closes.
     """
+
+    is_final = True
 
     def __init__(
         self,

@@ -144,7 +144,7 @@ class DerivedResults:
         if field is None or field.step:
             return None
         origin = self._origin(template, source)
-        return self._maker.values(
+        return self._maker.questions.values(
             _first(template), name, origin.open, source=source, version=origin.version, who=who
         )
 
@@ -175,7 +175,7 @@ class DerivedResults:
             return documents.dumped(told), entry.mtime_ns
         origin = self._origin(template, source)
         with explained(found):
-            told["content"] = self._maker.info(
+            told["content"] = self._maker.questions.info(
                 _first(template), origin.open, source=source, version=origin.version, who=who
             )
         told["source"] = origin.about
@@ -183,7 +183,7 @@ class DerivedResults:
 
     def _plan(self, found: DerivedPath, derivation: Derivation, origin: Origin, who: str) -> Plan:
         with explained(found):
-            return self._maker.plan(derivation, origin.open, who=who)
+            return self._maker.questions.plan(derivation, origin.open, who=who)
 
     def _cost(
         self, found: DerivedPath, derivation: Derivation, origin: Origin, who: str

@@ -63,6 +63,11 @@ class TreeReader(Reader):
         """Return the descriptor of the provider's reader."""
         return self._reader.fileno()
 
+    @property
+    def is_final(self) -> bool:  # type: ignore[override] # nobody sets it
+        """Whether the provider's reader reads what nobody changes."""
+        return self._reader.is_final
+
     def prepare(self) -> None:
         """Prepare the provider's reader."""
         self._replica.call(self._path, self._reader.prepare)

@@ -1,11 +1,13 @@
 """Measures derived files side by side with TiTiler: windows of one COG, computed and remembered.
 
     python -m tests.bench.dispel.compare [--rounds 5] [--seconds 3] [--connections 8]
+        [--kinds cold,cached] [--formats npy,png] [--workers 1]
 
 Both serve the same file on this machine, in the same formats, and each answer is compared once,
 pixel by pixel, before anything is measured. "cold" asks for another window each time, "cached" for
 the same few again and again. Rounds are interleaved; printed are medians, and the ratio to TiTiler
-(above 1 is better for us). The client is wrk, and shares the cores with the server.
+(above 1 is better for us). The client is wrk, and shares the cores with the server. TiTiler serves
+with two processes, Headgate with `--workers` and two that compute.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from tests.servers.programs import find
 SIDE = 4096
 WIDTH, HEIGHT = 1200, 400
 FORMATS = ("npy", "png")
+KINDS = ("cold", "cached")
 KEPT = 8
 TEMPLATE = """
 [templates.cog]
@@ -126,7 +129,7 @@ def compare(peers: Sequence[Peer], pixels: np.ndarray) -> None:
 class Load:
     """Asks for paths in turn, over several connections."""
 
-    def __init__(self, folder: Path, seconds: float, connections: int) -> None:
+    def __init__(self, folder: Path, seconds: int, connections: int) -> None:
         self._script = folder / "turns.lua"
         self._script.write_text(_TURNS)
         self._paths = folder / "paths"
@@ -140,7 +143,7 @@ class Load:
             find("wrk"),
             "-t1",
             f"-c{self._connections}",
-            f"-d{self._seconds:g}s",
+            f"-d{self._seconds}s",
             "--timeout=30s",
             "-s",
             str(self._script),
@@ -157,16 +160,19 @@ class Load:
         return float(found[1])
 
 
-def measure(peers: Sequence[Peer], load: Load, rounds: int) -> dict[tuple[str, str, str], float]:
+def measure(
+    peers: Sequence[Peer], load: Load, rounds: int, kinds: Sequence[str], formats: Sequence[str]
+) -> dict[tuple[str, str, str], float]:
     """Return the median rate by (cold or cached, format, peer)."""
     rates: dict[tuple[str, str, str], list[float]] = {}
     kept = [window for window, _ in zip(windows(1), range(KEPT), strict=False)]
     for number in range(rounds):
         source = windows(100 + number)
-        for form in FORMATS:
+        for form in formats:
             fresh = [next(source) for _ in range(20_000)]
             order = peers if number % 2 else peers[::-1]
-            for kind, asked in (("cold", fresh), ("cached", kept)):
+            for kind in kinds:
+                asked = fresh if kind == "cold" else kept
                 for peer in order:
                     paths = [peer.spell(window, form) for window in asked]
                     if kind == "cached":
@@ -175,7 +181,7 @@ def measure(peers: Sequence[Peer], load: Load, rounds: int) -> dict[tuple[str, s
     return {key: statistics.median(found) for key, found in rates.items()}
 
 
-def run(rounds: int, seconds: float, connections: int) -> dict[tuple[str, str, str], float]:
+def run(asked: argparse.Namespace) -> dict[tuple[str, str, str], float]:
     """Start both servers, compare their pixels, and measure."""
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
@@ -186,7 +192,9 @@ def run(rounds: int, seconds: float, connections: int) -> dict[tuple[str, str, s
         pixels = prepare(root)
         mounts = {"archive": {"provider": "local", "root": str(root)}}
         with (
-            headgate.launch(base / "ours", mounts=mounts, more=TEMPLATE) as gateway,
+            headgate.launch(
+                base / "ours", mounts=mounts, more=TEMPLATE, workers=asked.workers
+            ) as gateway,
             titiler.launch(base / "theirs", workers=2) as peer,
         ):
             peers = (
@@ -194,17 +202,22 @@ def run(rounds: int, seconds: float, connections: int) -> dict[tuple[str, str, s
                 Peer("titiler", peer.target.url.rstrip("/"), theirs(root / "a.tif")),
             )
             compare(peers, pixels)
-            return measure(peers, Load(base / "load", seconds, connections), rounds)
+            load = Load(base / "load", asked.seconds, asked.connections)
+            kinds, formats = asked.kinds.split(","), asked.formats.split(",")
+            return measure(peers, load, asked.rounds, kinds, formats)
 
 
 def main() -> None:
     """Run the comparison and print a row for each case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--formats", default=",".join(FORMATS))
+    parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args()
-    rates = run(asked.rounds, asked.seconds, asked.connections)
+    rates = run(asked)
     for kind, form, name in rates:
         if name == "headgate":
             mine, peer = rates[kind, form, name], rates[kind, form, "titiler"]

@@ -39,7 +39,7 @@ def runs(log: Path) -> list[int]:
 def test_a_file_is_made_kept_and_told_of(maker: Maker) -> None:
     source, wanted = Bytes(DATA), derive("copy")
     assert maker.cached(wanted) is None
-    assert maker.plan(wanted, source.open).output.size == len(DATA)
+    assert maker.questions.plan(wanted, source.open).output.size == len(DATA)
     result = maker.make(wanted, source.open, who="ann")
     assert read(maker, result) == DATA
     assert (result.size, result.media_type) == (len(DATA), "text/x-copy")
@@ -84,7 +84,7 @@ def test_a_large_span_comes_in_pieces(maker: Maker) -> None:
 
 def test_each_step_has_the_output_of_the_one_before(maker: Maker) -> None:
     source, wanted = Bytes(DATA), derive("reverse", "copy", "reverse", "copy")
-    assert maker.plan(wanted, source.open).output.size is None
+    assert maker.questions.plan(wanted, source.open).output.size is None
     result = maker.make(wanted, source.open, who="")
     assert (read(maker, result), result.media_type) == (DATA, "text/x-copy")
     wanted = derive("copy", "reverse")
@@ -160,20 +160,22 @@ def test_what_a_worker_remembers_of_a_source_holds_for_that_version(maker: Maker
 def test_info_and_values_are_asked_once(maker: Maker) -> None:
     source, steps = Bytes(DATA), derive("copy").steps
     about = {"source": "/a", "version": "v1"}
-    info = maker.info(steps, source.open, **about)
+    info = maker.questions.info(steps, source.open, **about)
     assert info["size"] == len(DATA)
     assert info["pid"] != os.getpid()
-    assert maker.values(steps, "layer", source.open, **about) == range(len(DATA))
-    assert maker.values(steps, "word", source.open, **about) == ["a", "b"]
-    assert maker.values(steps, "else", source.open, **about) is None
+    assert maker.questions.values(steps, "layer", source.open, **about) == range(len(DATA))
+    assert maker.questions.values(steps, "word", source.open, **about) == ["a", "b"]
+    assert maker.questions.values(steps, "else", source.open, **about) is None
 
     def closed() -> Any:
         raise AssertionError
 
-    assert maker.info(steps, closed, **about) == info
-    assert maker.values(steps, "layer", closed, **about) == range(len(DATA))
-    assert maker.values(steps, "else", closed, **about) is None
-    assert maker.info(steps, Bytes(b"x", "v2").open, source="/a", version="v2")["size"] == 1
+    assert maker.questions.info(steps, closed, **about) == info
+    assert maker.questions.values(steps, "layer", closed, **about) == range(len(DATA))
+    assert maker.questions.values(steps, "else", closed, **about) is None
+    assert (
+        maker.questions.info(steps, Bytes(b"x", "v2").open, source="/a", version="v2")["size"] == 1
+    )
 
 
 def test_a_hundred_who_ask_share_one_computation(maker: Maker, tmp_path: Path) -> None:
@@ -220,7 +222,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(
             maker.make(derive("copy"), source.open, who="ann")
         assert refused.value.retry_after_seconds >= 1
         # Headers are not kept waiting by what computes.
-        assert maker.plan(derive("copy"), source.open).output.size == len(DATA)
+        assert maker.questions.plan(derive("copy"), source.open).output.size == len(DATA)
         gate.touch()
         assert [each.result(20).size for each in asked] == [len(DATA)] * 3
 

@@ -10,7 +10,7 @@ import tifffile
 
 from processors.testing import FileSource, PlainContext
 from processors.tiff.file import TiffFile
-from processors.tiff.kept import KEPT, Kept, Key
+from processors.tiff.kept import SEGMENTS, Key, Segments
 from processors.values import Grid
 
 
@@ -25,9 +25,9 @@ def key(offset: int) -> Key:
 
 
 def test_what_is_kept_is_a_copy_that_nobody_can_change() -> None:
-    kept = Kept(1 << 20)
+    kept = Segments(1 << 20)
     room = np.arange(16, dtype=np.uint8).reshape(4, 4, 1)
-    kept.put(key(1), room)
+    kept.keep(key(1), room)
     room[:] = 0
     found = kept.get(key(1))
     assert found is not None
@@ -37,14 +37,14 @@ def test_what_is_kept_is_a_copy_that_nobody_can_change() -> None:
 
 
 def test_the_longest_unused_go_first_and_large_ones_never_come() -> None:
-    kept = Kept(1024)
+    kept = Segments(1024)
     for offset in range(8):
-        kept.put(key(offset), np.zeros((128, 1, 1), np.uint8))
+        kept.keep(key(offset), np.zeros((128, 1, 1), np.uint8))
     assert kept.get(key(0)) is not None
-    kept.put(key(8), np.zeros((128, 1, 1), np.uint8))
+    kept.keep(key(8), np.zeros((128, 1, 1), np.uint8))
     assert kept.get(key(1)) is None
     assert kept.get(key(0)) is not None
-    kept.put(key(9), np.zeros((129, 1, 1), np.uint8))
+    kept.keep(key(9), np.zeros((129, 1, 1), np.uint8))
     assert kept.get(key(9)) is None
 
 
@@ -68,4 +68,4 @@ def test_windows_of_many_layers_are_exact_in_any_order(
             grid = Grid(x, dice.randrange(x + 1, 261), y, dice.randrange(y + 1, 301))
             found = TiffFile.open(source, PlainContext()).read(layer, 0, grid)
             assert np.array_equal(found, stack[layer, grid.y0 : grid.y1, grid.x0 : grid.x1])
-    assert any(k.identity == f"{compression}-{predictor}" for k in KEPT._segments)
+    assert any(k.identity == f"{compression}-{predictor}" for k in SEGMENTS._values)

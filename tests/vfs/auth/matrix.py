@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 RIGHTS = ("list", "read", "create", "modify", "delete", "lock", "share", "admin")
 FILE, OTHER, NEW, FOLDER, GONE = "/m/in/f", "/m/in/g", "/m/in/n", "/m/in/d", "/m/in/gone"
+DERIVED, OF_NOTHING = (f"/dispel/checksum/~{path}/~/sha256" for path in (FILE, GONE))
+JOB = "0" * 32
+"""A job that makes DERIVED for somebody who is none of the callers."""
 
 _LOCK = (
     '<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope>'
@@ -55,7 +58,10 @@ class Need(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """One request, what it needs, and its status when it may."""
+    """One request, what it needs, and its status when it may.
+
+    Who may not is told so, or with `hidden` just what is told where there is nothing.
+    """
 
     name: str
     method: str
@@ -64,6 +70,7 @@ class Verb(NamedTuple):
     needs: tuple[Need, ...]
     headers: Mapping[str, str] = MappingProxyType({})
     body: str | None = None
+    hidden: int = 0
 
 
 def _n(path: str, *rights: str, way: bool = False) -> Need:
@@ -123,6 +130,13 @@ VERBS = (
         {"Depth": "0"},
         _LOCK,
     ),
+    Verb("get derived", "GET", DERIVED, 200, (_n(DERIVED, "read"), _n(FILE, "read"))),
+    Verb("head derived", "HEAD", DERIVED, 200, (_n(DERIVED, "read"), _n(FILE, "read"))),
+    Verb("derived of nothing", "GET", OF_NOTHING, 404, (_n(OF_NOTHING, "read"), _n(GONE, "read"))),
+    Verb("own jobs", "GET", "/.headgate-jobs/", 200, ()),
+    Verb(
+        "another's job", "GET", f"/.headgate-jobs/{JOB}", 200, (_n(DERIVED, "admin"),), hidden=404
+    ),
 )
 
 
@@ -142,8 +156,9 @@ def expected(kind: Kind, rule: Rule, verb: Verb) -> int:
     if kind.refused:
         return 401
     if all(_has(kind, rule, need) for need in verb.needs):
-        return verb.status
-    return 401 if kind.anonymous else 403
+        # Who has no name administers nobody's jobs, whatever a rule says.
+        return verb.hidden if verb.hidden and kind.anonymous else verb.status
+    return verb.hidden or (401 if kind.anonymous else 403)
 
 
 def _has(kind: Kind, rule: Rule, need: Need) -> bool:

@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from providers.memory import MemoryOptions, MemoryProvider
 from tests.servers import oidc_issuer
 from tests.vfs.auth.matrix import (
+    DERIVED,
     FILE,
     FOLDER,
+    JOB,
     OTHER,
     RIGHTS,
     VERBS,
@@ -41,6 +43,7 @@ from vfs.auth.rights import Rights
 from vfs.auth.rights import Rule as TreeRule
 from vfs.auth.tokens import peek
 from vfs.state.accounts import AppPasswordRecord
+from vfs.state.derived import JobRecord, JobState
 from vfs.tree.mounts import Mount, MountTable
 
 PART = 40
@@ -84,6 +87,7 @@ class Site:
         (folder / "alice.pem").write_bytes(pem)
         file = folder / "headgate.toml"
         file.write_text(f"""
+[processing]
 [mounts."/m"]
 provider = "memory"
 [users.alice]
@@ -103,6 +107,8 @@ who = ["user:alice"]
 rights = {json.dumps(RIGHTS)}
 """)
         self.app = App(config.load(file))
+        job = JobRecord(id=JOB, holder="user:eve", path=DERIVED, state=JobState.RUNNING)
+        self.app.state.begin_job(job)
         self.reset()
         self._shown = self._credentials(key, issuer)
 
@@ -115,7 +121,10 @@ rights = {json.dumps(RIGHTS)}
             with store.create(path.removeprefix("/m/")) as writer:
                 writer.write(b"1")
                 writer.commit()
-        self.app.tree.remount(MountTable([Mount("/m", [store])]), self.app.tree.rights)
+        mount = Mount("/m", [store])
+        assert self.app._processing is not None
+        derived = self.app._processing.mount(self.app.config, MountTable([mount]))
+        self.app.tree.remount(MountTable([mount, derived]), self.app.tree.rights)
         self.app.state.drop_tree("/")
 
     def rule(self, rule: Rule) -> None:

@@ -22,12 +22,19 @@ BLOCK_BYTES = 4096
 KEY = Key("m", "shared", "1")
 DATA = content("shared", SIZE)
 LOCK = threading.Lock()
+PLACES = 32
+PATIENCE_SECONDS = 30.0
 
 
 def fetch(offset: int, size: int) -> bytes:
-    """Give the bytes slowly, and say so."""
+    """Give the bytes slowly, when the other process fetches as well, and say so."""
     with LOCK:
         print(offset, size, flush=True)
+    folder = Path(sys.argv[1])
+    (folder / f"fetches-{os.getpid()}").touch()
+    until = time.monotonic() + PATIENCE_SECONDS
+    while len(list(folder.glob("fetches-*"))) < 2 and time.monotonic() < until:
+        time.sleep(0.005)
     time.sleep(0.02)
     return DATA[offset : offset + size]
 
@@ -41,7 +48,7 @@ def quiet(offset: int, size: int) -> bytes:
 def once(cache: BlockCache, number: int) -> None:
     """Read the file from another place in each thread."""
     with cache.open(KEY, SIZE) as file:
-        start = number * SIZE // 16
+        start = number * SIZE // PLACES
         for offset in (*range(start, SIZE, 20_000), *range(0, start, 20_000)):
             if file.read_at(offset, 20_000, fetch) != DATA[offset : offset + 20_000]:
                 os._exit(1)

@@ -44,7 +44,7 @@ def go(process: subprocess.Popen[str]) -> None:
 
 
 def test_sixteen_threads_of_two_processes_fetch_each_block_once(tmp_path: Path) -> None:
-    with program(tmp_path, "once", 0, 16) as one, program(tmp_path, "once", 5, 16) as two:
+    with program(tmp_path, "once", 0, 16) as one, program(tmp_path, "once", 16, 16) as two:
         go(one)
         go(two)
         lines = [process.communicate(timeout=60)[0].split("\n") for process in (one, two)]

@@ -12,7 +12,7 @@ from processors.tiff.geometry import Fault, Geometry, geometry, shape, table
 from processors.tiff.ifd import INTEGERS, TYPES, Head, Ifd, Order, head, read_ifd
 from processors.tiff.kept import Kept
 from processors.tiff.mould import Mould
-from processors.tiff.peek import Peek
+from processors.tiff.peek import CUT, Peek
 
 _KIND = "tiff.index/1"
 _SUB_IFDS = 330
@@ -180,14 +180,20 @@ class PageIndex:
         if self._ifds is None:
             pages = np.frombuffer(bytes(self._rows), np.uint64).reshape(-1, _ROW.size // 8)
             self._ifds = set(pages[:, 0].tolist())
+        is_over = False
         try:
             while self._next and self._pages < until:
                 self._step(until)
-        except Malformed as error:
-            self._end = Fault("Malformed", error.detail)
+        except ProcessingError as error:
+            # Whoever asks again must not walk again to be refused.
+            is_over = True
+            if isinstance(error, Malformed) and error.detail != CUT:
+                self._end = Fault("Malformed", error.detail)
             raise
         finally:
-            if not self._next or self._end or self._pages >= self._saved_pages * 3 // 2:
+            is_more = self._pages > self._saved_pages or self._end is not None
+            is_due = is_over or not self._next or self._pages >= self._saved_pages * 3 // 2
+            if is_more and is_due:
                 self._save()
 
     def _step(self, until: int) -> None:
@@ -362,6 +368,7 @@ class PageIndex:
             return
         size = len(self._rows) + _LAYER_BYTES * len(self._layers)
         if not _KEPT.has_room(size):
+            _KEPT.drop(self._key)  # what was kept while it was shorter
             return
         forms = len(msgspec.msgpack.encode((self._forms, self._subs)))
         known = _Known(

@@ -42,7 +42,8 @@ class Kept(Generic[KeyT, ValueT]):
         return size <= self._most // _MOST_PART
 
     def put(self, key: KeyT, value: ValueT, size: int) -> None:
-        """Keep a value in place of the one that its key has, unless it is large."""
+        """Keep a value in place of the one that its key has; none when it is large."""
+        self.drop(key)
         if not self.has_room(size):
             return
         with self._lock:
@@ -51,6 +52,12 @@ class Kept(Generic[KeyT, ValueT]):
             self._size += size - before
             while self._size > self._most:
                 self._size -= self._values.popitem(last=False)[1][1]
+
+    def drop(self, key: KeyT) -> None:
+        """Keep none for a key."""
+        with self._lock:
+            _, size = self._values.pop(key, (None, 0))
+            self._size -= size
 
 
 class Key(NamedTuple):

@@ -12,7 +12,8 @@ _FAR_BYTES = 16 << 10
 _MOST_BYTES = 1 << 20
 _KEPT = 8
 _MOST_KEPT_BYTES = 64 << 10
-_CUT = "the file is shorter than its size says"
+CUT = "the file is shorter than its size says"
+"""Why a file cannot be read at this moment; all else is so for its version."""
 
 
 class Peek:
@@ -67,7 +68,7 @@ class Peek:
             return self.take(offset, size)
         found = os.pread(self._file, size, offset)
         if len(found) < size:
-            raise Malformed(_CUT)
+            raise Malformed(CUT)
         return found
 
     def ahead(self, spans: list[tuple[int, int, int]]) -> None:
@@ -85,7 +86,7 @@ class Peek:
         self._bound([spans[i] for i in missing])
         for number, piece in zip(missing, self.many([spans[i] for i in missing]), strict=True):
             if len(piece) < spans[number][1]:
-                raise Malformed(_CUT)
+                raise Malformed(CUT)
             found[number] = piece
             if len(piece) <= _MOST_KEPT_BYTES:
                 self._keep(spans[number][0], piece)
@@ -105,7 +106,7 @@ class Peek:
             if len(views) != len(spans) or any(
                 len(view) < size for view, (_, size) in zip(views, spans, strict=True)
             ):
-                raise Malformed(_CUT)
+                raise Malformed(CUT)
             return views
         # One buffer for all: asking the system for memory piece by piece costs more than the reads.
         whole = np.empty(sum(size for _, size in spans), np.uint8).data
@@ -132,7 +133,7 @@ class Peek:
             while done < size:
                 count = os.preadv(self._file, [view[done:]], offset + done)
                 if not count:
-                    raise Malformed(_CUT)
+                    raise Malformed(CUT)
                 done += count
 
     def _bound(self, spans: list[tuple[int, int]]) -> None:
@@ -155,7 +156,7 @@ class Peek:
         take = min(max(size, self._step), self.size - offset)
         piece = self.many([(offset, take)])[0]
         if len(piece) < size:
-            raise Malformed(_CUT)
+            raise Malformed(CUT)
         self._keep(offset, piece)
         return piece
 

@@ -73,7 +73,7 @@ def together(daemon: Daemon, **headers: str) -> list[Answer]:
 
         def get(number: int) -> None:
             start.wait()
-            answers.append(send(connections[number], target, "GET", NAME, **headers))
+            answers.append(send(connections[number], target, "GET", NAME, None, **headers))
 
         threads = [threading.Thread(target=get, args=(n,)) for n in range(len(connections))]
         for thread in threads:

@@ -13,6 +13,7 @@ from processors.errors import Malformed, OutOfRange, ProcessingError, TooLarge
 from processors.testing import BytesSource, CountingSource, MemoryMemo, PlainContext
 from processors.tiff import index
 from processors.tiff.file import TiffFile
+from processors.tiff.kept import Kept
 from processors.values import Grid
 
 GRID = Grid(0, 20, 0, 10)
@@ -28,7 +29,7 @@ class Named(CountingSource):
 
 @pytest.fixture(autouse=True)
 def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_KEPT", index.Kept(index._KEPT_BYTES))
+    monkeypatch.setattr(index, "_KEPT", Kept(index._KEPT_BYTES))
 
 
 def stack(count: int, first: int = 0) -> tuple[np.ndarray, bytes]:
@@ -96,7 +97,7 @@ def test_levels_that_are_found_stay_known(tmp_path: Path) -> None:
 
 
 def test_a_long_index_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_KEPT", index.Kept(16_000))
+    monkeypatch.setattr(index, "_KEPT", Kept(16_000))
     pixels, data = stack(40)
     assert np.array_equal(read(Named(data, "a"), 39), pixels[39, :10, :20])
     assert ("a", "1") not in index._KEPT._values or index._KEPT._size <= 2_000
@@ -138,12 +139,18 @@ def test_where_a_chain_breaks_is_found_once_for_a_version(identity: str, after: 
     assert TiffFile.open(mended, PlainContext(memo=memo)).layers == 2000
 
 
-def test_too_many_pages_are_so_for_the_limit_of_the_day() -> None:
-    data, memo = chain(2000, 0), MemoryMemo()
-    few = Limits(pages=1000)
-    for _ in range(2):
-        source = Named(data, "")
+@pytest.mark.parametrize("identity", ["a", ""], ids=["by the process", "by the memo"])
+@pytest.mark.parametrize("room", [16 << 20, 1 << 20], ids=["short", "long for the process"])
+def test_too_many_pages_are_counted_once(
+    monkeypatch: pytest.MonkeyPatch, identity: str, room: int
+) -> None:
+    monkeypatch.setattr(index, "_KEPT", Kept(room))
+    data, memo = chain(12_000, 0), MemoryMemo()
+    few = Limits(pages=10_000)
+    first, again = Named(data, identity), Named(data, identity)
+    for source in (first, again):
         error = refused(source, PlainContext(memo=memo, limits=few))
         assert isinstance(error, TooLarge)
-    assert source.trips == 0
-    assert TiffFile.open(Named(data, ""), PlainContext(memo=memo)).layers == 2000
+    assert again.trips == 0 < first.trips
+    # The limit of another day counts anew.
+    assert TiffFile.open(Named(data, identity), PlainContext(memo=memo)).layers == 12_000

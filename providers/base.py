@@ -207,8 +207,11 @@ class Writer(ABC):
     """Takes the new content of one file. One thread at a time.
 
     Nothing is visible before `commit` and the old content stays until then. Leaving the `with`
-    block without a commit aborts; so does a lost connection or a killed process.
+    block without a commit aborts; so does a lost connection or a killed process. `replaces` tells
+    whether a file is there, and after the commit whether one was; None of a store that does not.
     """
+
+    replaces: bool | None = None
 
     @abstractmethod
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -251,9 +254,8 @@ class Writer(ABC):
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of what a mount's configuration may say to its provider.
 
-    A field's docstring is its documentation. A path in it is typed `pathlib.Path`: the
-    configuration makes it absolute, relative to its own file. A password or key is typed
-    `secret.Secret`, which says where the value stands.
+    A field's docstring is its documentation. A path, of type `pathlib.Path`, is made absolute by
+    the configuration, relative to its own file. `secret.Secret` says where a password or key is.
     """
 
 
@@ -262,8 +264,7 @@ class Provider(ABC):
 
     `name` is what configuration calls the class; `options` is the type that its configuration is
     read into; an instance is made by `Provider(options)` and connects lazily, so making one never
-    waits. What the machine itself must have is said by ImportError from the module, which the
-    registry turns into an install hint.
+    waits. What the machine must have is said by ImportError, which becomes an install hint.
     """
 
     name: ClassVar[str]

@@ -141,7 +141,7 @@ class Beneath:
     def _open_now(self, root: Handle, path: str, flags: int) -> int:
         """Open what the kernel has in memory, or return minus the number of an error."""
         resolve = self._resolve | linux.RESOLVE_NO_XDEV
-        descriptor = linux.open_cached(root.fd, path or ".", flags, resolve)
+        descriptor = linux.open_if(root.fd, path or ".", flags, resolve | linux.RESOLVE_CACHED)
         if descriptor == -errno.EAGAIN and flags == os.O_PATH:
             descriptor = self._look_into(root, path, resolve)
         # The last is how kernels before 5.12 tell that they know no RESOLVE_CACHED.
@@ -157,13 +157,11 @@ class Beneath:
         looked through that the name would stand in.
         """
         head, _, name = path.rpartition("/")
-        folder = linux.open_cached(root.fd, head or ".", _FOLDER, resolve)
+        folder = linux.open_if(root.fd, head or ".", _FOLDER, resolve | linux.RESOLVE_CACHED)
         if folder < 0:
             return -errno.EAGAIN
         try:
-            return linux.openat2(folder, name, os.O_PATH, resolve)  # may wait for one look
-        except OSError as error:
-            return -(error.errno or errno.EAGAIN)
+            return linux.open_if(folder, name, os.O_PATH, resolve)
         finally:
             os.close(folder)
 

@@ -115,13 +115,14 @@ def openat2(folder: int, path: str, flags: int, resolve: int, tries: int = _TRIE
         raise OSError(number, os.strerror(number))
 
 
-def open_cached(folder: int, path: str, flags: int, resolve: int) -> int:
-    """Open as `openat2` does, but only what is in memory; return minus the number of an error.
+def open_if(folder: int, path: str, flags: int, resolve: int) -> int:
+    """Open as `openat2` does; return minus the number of an error.
 
     No exception, since it is the normal case that a name is free, or not in memory.
     """
-    how = _how(flags | os.O_CLOEXEC, resolve | RESOLVE_CACHED)
-    descriptor: int = _syscall_now(_SYS_OPENAT2, folder, _encoded(path), how, 24)
+    how = _how(flags | os.O_CLOEXEC, resolve)
+    call = _syscall_now if resolve & RESOLVE_CACHED else _syscall
+    descriptor: int = call(_SYS_OPENAT2, folder, _encoded(path), how, 24)
     return descriptor if descriptor >= 0 else -ctypes.get_errno()
 
 

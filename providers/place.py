@@ -5,7 +5,7 @@ import os
 import time
 from typing import Self
 
-from providers import linux
+from providers import linux, waiting
 from providers.errors import BadRange, Unsupported
 from providers.folderlock import locked
 
@@ -45,6 +45,24 @@ class Place:
             return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
         except FileNotFoundError:
             return None
+
+    def look(self) -> os.stat_result | None:
+        """Return what `status` does; WouldWait where another file system is mounted.
+
+        That is for a thread that must not wait: `status` would ask that one.
+        """
+        if not waiting.is_refused():
+            return self.status()
+        flags = os.O_PATH | os.O_NOFOLLOW
+        descriptor = linux.open_if(self.folder, self.name, flags, linux.RESOLVE_NO_XDEV)
+        if descriptor >= 0:
+            try:
+                return os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+        if descriptor == -errno.ENOENT:
+            return None
+        raise waiting.WouldWait
 
     def readlink(self) -> str | None:
         """Return where the link leads that stands here; None for anything else."""

@@ -35,7 +35,8 @@ class Replacement(Writer):
     The folder is held by its descriptor from beginning to end: whoever puts another folder or a
     link in its place cannot lead the commit elsewhere. `_descriptor`, locked against sweeps, is -1
     once finished; `_temporary` shares the folder of `_place` and is None once it has its new name.
-    `take_from` sets `_is_copy` and `_random`; all else is fixed. One thread at a time.
+    `take_from` sets `_is_copy` and `_random`, `commit` `replaces`; all else is fixed. One thread at
+    a time.
     """
 
     def __init__(
@@ -59,7 +60,8 @@ class Replacement(Writer):
         self._is_copy = False
         self._descriptor = -1
         try:
-            self._old = self._check()
+            self._old = self._check(place.look())
+            self.replaces = self._old is not None
             self._check_space(size_hint)
             # What replaces a private file is private from its first byte on.
             mode = 0o666 if self._old is None else _OWN
@@ -139,7 +141,8 @@ class Replacement(Writer):
                     self._prepare(descriptor, self._place.status())
                     os.fsync(descriptor)
                 with locked(self._place.folder):
-                    old = self._check()
+                    old = self._check(self._place.status())
+                    self.replaces = old is not None
                     if not self._durable:
                         self._prepare(descriptor, old)
                     self._move()
@@ -178,9 +181,8 @@ class Replacement(Writer):
             raise BadRange(self._path, detail="offset and size may not be negative")
         return self._open()
 
-    def _check(self) -> os.stat_result | None:
+    def _check(self, old: os.stat_result | None) -> os.stat_result | None:
         """Return what is to be replaced, or None; raise what forbids it."""
-        old = self._place.status()
         if old is None:
             if self._expect is not None:
                 raise NotFound

@@ -41,6 +41,19 @@ class Writing(Harness):
         with provider.open("file") as reader:
             assert reader.entry == entry
 
+    def test_a_writer_tells_the_truth_about_what_it_replaces(self, provider: Provider) -> None:
+        """It may not tell; else it says at first what is there, and at last what was."""
+        needs(provider, "create")
+        with provider.create("file") as writer:
+            assert writer.replaces in (None, False)
+            put(provider, "file", b"of somebody who was quicker")
+            writer.commit()
+            assert writer.replaces in (None, True)
+        with provider.create("file") as writer:
+            assert writer.replaces in (None, True)
+            writer.commit()
+            assert writer.replaces in (None, True)
+
     def test_an_empty_file(self, provider: Provider) -> None:
         """A writer that is never written to makes an empty file; so do empty pieces."""
         needs(provider, "create")

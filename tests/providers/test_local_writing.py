@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from providers import linux
-from providers.errors import Changed, Denied, InvalidPath, NoSpace, NotFound
+from providers import linux, waiting
+from providers.errors import Changed, Denied, InvalidPath, IsADirectory, NoSpace, NotFound
 from providers.inode import stamp_ns
 from providers.local import LocalOptions, LocalProvider
 
@@ -350,3 +350,23 @@ def test_what_stays_out_of_reach(store: LocalProvider) -> None:
         store.create(".headgate-tmp-mine")
     with pytest.raises(Denied):
         store.rmdir("")
+
+
+@pytest.mark.usefixtures("full")
+def test_who_must_not_wait_asks_no_other_file_system(store: LocalProvider, tmp_path: Path) -> None:
+    """One that is mounted below the root may be of another machine, which does not answer."""
+    store.health()
+    (tmp_path / "small" / "file").write_bytes(b"")
+    for path, leaf in (("small", IsADirectory), ("small/new", None), ("small/file", None)):
+        waiting.refuse()
+        try:
+            with pytest.raises(waiting.WouldWait):
+                store.create(path)
+        finally:
+            waiting.allow()
+        if leaf is None:
+            store.create(path).abort()
+        else:
+            with pytest.raises(leaf):
+                store.create(path)
+    assert names(tmp_path / "small") == ["file"]

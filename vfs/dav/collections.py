@@ -1,6 +1,6 @@
 """MKCOL and DELETE: folders made, and resources removed."""
 
-from providers.errors import NotADirectory, NotFound
+from providers.errors import AlreadyExists, NotADirectory, NotFound
 from vfs.auth.right import Right
 from vfs.dav.bodies import parse_mkcol
 from vfs.dav.locks import Locked, Locks
@@ -31,19 +31,22 @@ class Collections:
         """Make one folder, with the properties of an extended MKCOL (RFC 5689) or not at all."""
         body = request.small_body(MAX_BODY_BYTES)
         changes = parse_mkcol(body, request.headers.get("content-type", ""))
-        try:
-            entry = self._tree.target(request.caller, request.path)
-        except NotADirectory:
-            raise _no_parent() from None
-        require(request, entry)
-        if entry is not None:
-            raise BadRequest(405, "Something is there already, and MKCOL replaces nothing.")
+        if not self._is_unasked(request):
+            try:
+                entry = self._tree.target(request.caller, request.path)
+            except NotADirectory:
+                raise _no_parent() from None
+            require(request, entry)
+            if entry is not None:
+                raise _is_there()
         self._locks.check(request, is_new=True)
         told = outcome(changes, {change.name: fault(change) for change in changes})
         if any(status != 200 for status in told.values()):
             return _refused(told)
         try:
             self._tree.mkdir(request.caller, request.path)
+        except AlreadyExists:
+            raise _is_there() from None
         except (NotFound, NotADirectory):
             raise _no_parent() from None
         try:
@@ -55,6 +58,18 @@ class Collections:
                 raise
             return _refused(dict.fromkeys(told, 507))
         return Response(201, [])
+
+    def _is_unasked(self, request: Request) -> bool:
+        """Tell whether the store itself may say that something is there, when it makes the folder.
+
+        A condition or a lock may have something else to say first.
+        """
+        return (
+            not request.conditions.can_fail
+            and "if" not in request.headers
+            and not self._locks.any()
+            and self._tree.takes_unasked(request.caller, request.path)
+        )
 
     def delete(self, request: Request) -> Response:
         """Remove a resource; members that must stay keep the folders that lead to them."""
@@ -104,6 +119,10 @@ def _refused(told: Told) -> Response:
     """Answer an extended MKCOL that made nothing, by the status of its worst property."""
     status = next(status for status in told.values() if status != 424)
     return Response(status, [("Content-Type", CONTENT_TYPE)], mkcol_body(grouped(told)))
+
+
+def _is_there() -> BadRequest:
+    return BadRequest(405, "Something is there already, and MKCOL replaces nothing.")
 
 
 def _no_parent() -> BadRequest:

@@ -74,6 +74,10 @@ class Locks:
         demand()
         return demand
 
+    def any(self) -> bool:
+        """Tell whether there is any lock at all."""
+        return self._store.any_locks()
+
     def judge(self, request: Request) -> tuple[List, ...]:
         """Return the lists of the If header; BadRequest 412 when none of them holds."""
         value = request.headers.get("if")

@@ -1,5 +1,6 @@
 """PUT and PATCH: files, whole or in part, that appear only when they are whole."""
 
+import functools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -31,6 +32,9 @@ class Locks(Protocol):
 
         Returns what asks for the locks once more.
         """
+
+    def any(self) -> bool:
+        """Tell whether there is any lock at all."""
 
 
 class Writing:
@@ -84,13 +88,23 @@ class Writing:
         mtime_ns = None if mtime is None else parse_unix_time("X-OC-Mtime", mtime)
         # A condition is about what is there; without one a file may be taken unseen.
         unconditional = not _is_conditional(request) and request.conditions.if_none_match is None
-        entry = self._existing(request, unseen=overwrite and unconditional)
-        demand_locks = self._judge(request, entry)
+        unasked = (
+            overwrite
+            and unconditional
+            and not self._locks.any()
+            and self._tree.takes_unasked(request.caller, request.path)
+        )
+        entry: Entry | None = None
+        demand_locks: Callable[[], None] = functools.partial(self._judge_late, request)
+        if not unasked:
+            entry = self._existing(request, unseen=overwrite and unconditional)
+            demand_locks = self._judge(request, entry)
         if entry is not None and not overwrite:
             raise BadRequest(412, "Something is there already, and Overwrite is F.")
         expect = entry.version if entry is not None and _is_conditional(request) else None
         overwrite = entry is not None or (overwrite and request.conditions.if_none_match is None)
         writer = self._opened(
+            request,
             lambda: self._tree.create(
                 request.caller,
                 request.path,
@@ -98,7 +112,8 @@ class Writing:
                 expect=expect,
                 size_hint=size,
                 seen=Seen(entry),
-            )
+                unasked=unasked,
+            ),
         )
         with writer:
             fill(writer, check)
@@ -146,7 +161,8 @@ class Writing:
                 headers=(("Content-Range", f"bytes */{entry.size}"),),
             )
         writer = self._opened(
-            lambda: self._tree.modify(request.caller, request.path, expect=entry.version)
+            request,
+            lambda: self._tree.modify(request.caller, request.path, expect=entry.version),
         )
         with writer:
             offset = span.offset
@@ -170,7 +186,7 @@ class Writing:
         except NotADirectory:
             raise _no_folder() from None
         if entry is not None and entry.is_folder:
-            raise IsADirectory(request.path, detail="a folder cannot be written; name a file")
+            raise _is_folder(request)
         return entry
 
     def _judge(self, request: Request, entry: Entry | None) -> Callable[[], None]:
@@ -184,9 +200,16 @@ class Writing:
             raise BadRequest(412, "The file is not in the version that the request names.")
         return self._locks.check(request, is_new=entry is None)
 
-    def _opened(self, start: Callable[[], TreeWriter]) -> TreeWriter:
+    def _judge_late(self, request: Request) -> None:
+        """Judge a request that nobody asked for, should there be a lock by now."""
+        if self._locks.any():
+            self._judge(request, self._existing(request))
+
+    def _opened(self, request: Request, start: Callable[[], TreeWriter]) -> TreeWriter:
         try:
             return start()
+        except IsADirectory:
+            raise _is_folder(request) from None
         except (NotFound, NotADirectory):
             raise _no_folder() from None
 
@@ -198,6 +221,10 @@ def _is_conditional(request: Request) -> bool:
         or conditions.if_unmodified_since is not None
         or "if" in request.headers
     )
+
+
+def _is_folder(request: Request) -> IsADirectory:
+    return IsADirectory(request.path, detail="a folder cannot be written; name a file")
 
 
 def _no_folder() -> BadRequest:

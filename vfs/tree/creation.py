@@ -12,13 +12,34 @@ from vfs.tree.steps import Seen, Steps
 
 
 class Creation(NamedTuple):
-    """Where the content goes, and what the store must still find there at commit."""
+    """Where the content goes, and what the store must still find there at commit.
+
+    `is_new` is None while nobody has asked.
+    """
 
     replica: Replica
     below: str
     overwrite: bool
     expect: str | None
-    is_new: bool
+    is_new: bool | None
+
+
+def takes_unasked(steps: Steps, rights: Rights, caller: Caller, path: str) -> bool:
+    """Tell whether a file may be put at a parsed path by who does not ask first what is there.
+
+    So it is with who may both create and modify, where a store is near: it tells that itself.
+    """
+    mount, _ = steps.table.find(path)
+    return (
+        mount is not None
+        and not mount.read_only
+        and steps.table.entry(path) is None
+        and mount.is_prompt
+        and mount.is_certain
+        and path.isascii()
+        and rights.allows(caller, path, Right.CREATE)
+        and rights.allows(caller, path, Right.MODIFY)
+    )
 
 
 def admit(
@@ -30,6 +51,7 @@ def admit(
     overwrite: bool,
     expect: str | None,
     seen: Seen | None = None,
+    unasked: bool = False,
 ) -> Creation:
     """Check rights and conditions of a parsed path before a byte is taken.
 
@@ -38,6 +60,11 @@ def admit(
     """
     rights.check(caller, path, Right.CREATE, Right.MODIFY)
     replica, below = steps.changeable(path)
+    if unasked:
+        rights.check(caller, path, Right.CREATE)
+        rights.check(caller, path, Right.MODIFY)
+        paths.check_new(path)
+        return Creation(replica, below, overwrite, expect, is_new=None)
     try:
         entry = steps.existing(path, seen)
     except (Unavailable, TimedOut):

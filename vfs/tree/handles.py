@@ -90,7 +90,8 @@ class TreeReader(Reader):
 class TreeWriter(Writer):
     """A provider's writer that tells the tree what it committed.
 
-    `created` says whether nothing stood at the path when the writer was made.
+    `created` says whether nothing stands at the path: when the writer is made, and then, if the
+    store tells, when it commits.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class TreeWriter(Writer):
         created: bool,
         committed: Callable[[Entry], None] | None = None,
     ) -> None:
-        self.created = created
+        self.created = created if writer.replaces is None else not writer.replaces
         self._writer = writer
         self._replica = replica
         self._path = path
@@ -131,6 +132,8 @@ class TreeWriter(Writer):
             entry = self._replica.call(self._path, self._writer.commit)
         finally:
             self._close()
+        if self._writer.replaces is not None:
+            self.created = not self._writer.replaces
         if self._committed is not None:
             self._committed(entry)
         return entry

@@ -178,6 +178,10 @@ class Tree:
                 return None
             raise
 
+    def takes_unasked(self, caller: Caller, path: str) -> bool:
+        """Tell whether `create` takes a file that nobody asked for `target` first."""
+        return creation.takes_unasked(self._steps, self._rights, caller, paths.parse(path))
+
     def check(self, caller: Caller, path: str, right: Right) -> None:
         """Raise Denied unless `caller` has `right` at `path`, ReadOnly where a mount is.
 
@@ -212,12 +216,12 @@ class Tree:
         expect: str | None = None,
         size_hint: int | None = None,
         seen: Seen | None = None,
+        unasked: bool = False,
     ) -> TreeWriter:
         """Return a writer of a new content for `path`; see Provider.create.
 
-        A new file needs the right `create`, one that is there `modify`. Whoever has only one of
-        them is held to it at commit too. Here and below, `seen` is what `stat` and `target` have
-        just given for the paths.
+        A new file needs the right `create`, one that is there `modify`, also at commit; `unasked`
+        needs both. Here and below, `seen` is what `stat` and `target` have just given.
         """
         path = paths.parse(path)
         admitted = creation.admit(
@@ -228,6 +232,7 @@ class Tree:
             overwrite=overwrite,
             expect=expect,
             seen=seen,
+            unasked=unasked,
         )
         replica = admitted.replica
         writer = replica.hand_out(
@@ -238,7 +243,10 @@ class Tree:
             expect=admitted.expect,
             size_hint=size_hint,
         )
-        return self._writer(caller, writer, replica, path, created=admitted.is_new)
+        is_new = admitted.is_new
+        if is_new is None and writer.replaces is None:
+            is_new = self._steps.look(path) is None
+        return self._writer(caller, writer, replica, path, created=bool(is_new))
 
     def modify(self, caller: Caller, path: str, *, expect: str | None = None) -> TreeWriter:
         """Return a writer that starts with the present content; see Provider.modify."""
@@ -365,12 +373,12 @@ class Tree:
     def _writer(
         self, caller: Caller, writer: Writer, replica: Replica, path: str, *, created: bool
     ) -> TreeWriter:
-        happening = Happening.CREATED if created else Happening.CHANGED
-
         def committed(entry: Entry) -> None:
+            happening = Happening.CREATED if made.created else Happening.CHANGED
             self._emit(happening, path, caller, entry=entry)
 
-        return TreeWriter(writer, replica, path, created=created, committed=committed)
+        made = TreeWriter(writer, replica, path, created=created, committed=committed)
+        return made
 
     def _emit(
         self,

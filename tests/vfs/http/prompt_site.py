@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from providers import waiting
-from providers.base import Entry, Reader
+from providers.base import Entry, Reader, Writer
 from providers.local import LocalOptions, LocalProvider
 from providers.memory import MemoryOptions, MemoryProvider
 from providers.wrap import LatencyProvider
@@ -54,6 +54,21 @@ class Told(LocalProvider):
     def open(self, path: str) -> Reader:
         self.note()
         return super().open(path)
+
+    def create(
+        self,
+        path: str,
+        *,
+        overwrite: bool = True,
+        expect: str | None = None,
+        size_hint: int | None = None,
+    ) -> Writer:
+        self.note()
+        return super().create(path, overwrite=overwrite, expect=expect, size_hint=size_hint)
+
+    def mkdir(self, path: str) -> Entry:
+        self.note()
+        return super().mkdir(path)
 
     def note(self) -> None:
         in_pool = threading.current_thread().name == "request"

@@ -1,10 +1,11 @@
 """The tree's operations inside one store: each promise of its docstrings."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from providers.base import Kind
+from providers.base import Kind, Provider
 from providers.errors import (
     AlreadyExists,
     Changed,
@@ -14,9 +15,12 @@ from providers.errors import (
     NotFound,
     ReadOnly,
 )
+from providers.local import LocalOptions, LocalProvider
 from providers.memory import MemoryOptions, MemoryProvider
 from vfs.auth.caller import ANONYMOUS
-from vfs.tree.events import Event
+from vfs.auth.right import Right
+from vfs.auth.rights import Rights, Rule
+from vfs.tree.events import Event, Happening
 from vfs.tree.mounts import Mount, MountTable
 from vfs.tree.tree import Tree
 
@@ -250,3 +254,38 @@ def test_an_error_says_where_it_happened(tree: Tree) -> None:
         tree.stat(ANONYMOUS, "/a/x/y")
     assert str(caught.value).startswith("'/a/x/y': ")
     assert str(caught.value).endswith("[memory stat]")
+
+
+@pytest.mark.parametrize("is_telling", [False, True])
+def test_a_file_may_be_put_unasked(tmp_path: Path, *, is_telling: bool) -> None:
+    """Whether it is new is found out by its writer, or asked once that is made; never guessed."""
+    store: Provider = MemoryProvider(MemoryOptions())
+    if is_telling:
+        store = LocalProvider(LocalOptions(root=tmp_path))
+        store.health()
+    told: list[Happening] = []
+    tree = Tree(MountTable([Mount("/", [store])]))
+    tree.events.follow(lambda event: told.append(event.happening))
+    if not tree.takes_unasked(ANONYMOUS, "/f"):
+        assert is_telling  # the disk of this test is none of the machine's own
+        return
+    for created in (True, False):
+        with tree.create(ANONYMOUS, "/f", unasked=True) as writer:
+            assert writer.created is created
+            writer.write(b"x")
+            writer.commit()
+        assert writer.created is created
+    assert told == [Happening.CREATED, Happening.CHANGED]
+    tree.mkdir(ANONYMOUS, "/d")
+    with pytest.raises(IsADirectory):
+        tree.create(ANONYMOUS, "/d", unasked=True)
+    assert not tree.takes_unasked(ANONYMOUS, "/\udcff")
+
+
+@pytest.mark.parametrize("rights", [{Right.CREATE}, {Right.MODIFY}, set(Right) - {Right.MODIFY}])
+def test_who_may_not_do_both_does_not_put_unasked(rights: set[Right]) -> None:
+    rule = Rule(path="/", who=frozenset({"anyone"}), rights=frozenset(rights))
+    tree = Tree(MountTable([Mount("/", [MemoryProvider(MemoryOptions())])]), Rights([rule]))
+    assert not tree.takes_unasked(ANONYMOUS, "/f")
+    with pytest.raises(Denied):
+        tree.create(ANONYMOUS, "/f", unasked=True)

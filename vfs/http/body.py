@@ -24,7 +24,7 @@ SPLICED_BYTES = 16 * 1024
 """Of smaller chunks several are read at once instead."""
 
 PEEKED_BYTES = 4096
-"""What is read to find the next chunk."""
+"""What is read to find the next chunk where it is not where the last one was."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -101,19 +101,21 @@ class Body:
             return
         self._begin()
         with contextlib.closing(Splice(self._line, descriptor, path)) as splice:
-            buffer = memoryview(bytearray(PEEKED_BYTES))
+            buffer = memoryview(bytearray(BLOCK_BYTES))
             while splice.is_able and not self._is_over():
-                if self._line.ahead or not source.movable:
-                    filled = source.fill(buffer, self._count)
-                    splice.write(bytes(buffer[:filled]))
-                    if not self._line.ahead and source.movable < SPLICED_BYTES:
-                        return
+                if self._line.ahead or not (source.movable or source.advance()):
+                    # What came with the head is taken at once.
+                    room = buffer if self._line.ahead else buffer[:PEEKED_BYTES]
+                    splice.write(room[: source.fill(room, self._count)])
+                if not self._line.ahead and source.movable < SPLICED_BYTES:
+                    break
                 while source.movable and not self._line.ahead and splice.is_able:
                     moved = splice.move(source.movable, self._wait)
                     if not moved:
                         raise cut(f"{source.movable} bytes of it are missing")
                     source.moved(moved)
                     self._count(moved)
+            splice.pour()
 
     def _wait(self) -> None:
         self._line.wait(select.POLLIN)
@@ -203,6 +205,10 @@ class _Counted:
     def movable(self) -> int:
         return self.left
 
+    def advance(self) -> bool:
+        """Do nothing: there is nothing between its parts."""
+        return False
+
     def moved(self, size: int) -> None:
         """Note that some was taken by another way."""
         self.left -= size
@@ -247,6 +253,9 @@ class _Content:
     @property
     def movable(self) -> int:
         return 0
+
+    def advance(self) -> bool:
+        return False
 
     def moved(self, size: int) -> None:
         raise NotImplementedError  # nothing of it is in the socket

@@ -36,7 +36,8 @@ class Chunks:
 
     `fill` reads in place as long as all is plain, `take` by llhttp. `_left` is what is missing of
     the present chunk, `_is_behind` says that one has ended or will, and `_rest` is what was
-    received of a size that is not all there. `_ready` is content that llhttp gave.
+    received of a size that is not all there. `_between` is how much stood between the last two.
+    `_ready` is content that llhttp gave.
     """
 
     size = None
@@ -51,6 +52,7 @@ class Chunks:
         self._is_odd = False
         self._left = 0
         self._is_behind = False
+        self._between = 0
         self._rest = b""
         self._parser = httptools.HttpRequestParser(self)
         self._parser.feed_data(b"PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -83,6 +85,27 @@ class Chunks:
         self._left -= size
         self._fed += size
         self._given += size
+
+    def advance(self) -> bool:
+        """Receive what stands between two chunks, if it is as long as the last time; else False.
+
+        Then nothing of the next chunk is received, and all of it can be moved.
+        """
+        if self._is_odd or self._ready or self._rest or self._left or not self._between:
+            return False
+        buffer = bytearray(self._between)
+        received = self._line.receive_into(memoryview(buffer))
+        if not received:
+            raise cut("its last chunk is missing")
+        self._fed += received
+        data = bytes(buffer[:received])
+        found = _NEXT_SIZE.fullmatch(data)
+        self._left = int(found[1], 16) if found is not None else 0
+        if not self._left:
+            self._rest = data
+            return False
+        self._check_framing()
+        return True
 
     def fill(self, buffer: memoryview, count: Callable[[int], None]) -> int:
         """Fill the buffer with content, which is counted; leave some room only at the end."""
@@ -136,6 +159,8 @@ class Chunks:
             self._left = int(found[1], 16) if found is not None else 0
             if self._left:
                 assert found is not None
+                if self._is_behind:
+                    self._between = found.end() - start
                 start = found.end()
                 self._is_behind = True
                 continue

@@ -1,11 +1,15 @@
 """Listeners: the sockets that several processes take connections from, on one port."""
 
+import contextlib
 import errno
+import ipaddress
 import re
 import socket
 
 BACKLOG = 1024
 """Connections that wait at one socket until they are taken."""
+
+_UNPACED = b"reno"  # every kernel has it, and every user may choose it
 
 
 def listeners(host: str, port: int, count: int) -> list[socket.socket]:
@@ -27,6 +31,17 @@ def listeners(host: str, port: int, count: int) -> list[socket.socket]:
             listener.close()
         raise
     return made
+
+
+def unpace(sock: socket.socket) -> None:
+    """Let a connection with this machine itself go as fast as it can; others stay as they are.
+
+    Pacing (BBR, where the system is set to it) spares a network, and here is none. What a listening
+    socket is told holds for all that it accepts.
+    """
+    with contextlib.suppress(OSError, ValueError):  # a system without the option, or another family
+        if ipaddress.ip_address(sock.getsockname()[0]).is_loopback:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _UNPACED)
 
 
 def bind_errno(error: BaseException | None) -> int | None:

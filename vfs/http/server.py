@@ -13,7 +13,7 @@ from cheroot.wsgi import Server as WsgiServer
 
 from vfs.http.connection import Connection
 from vfs.http.held import Held, Tls
-from vfs.http.listeners import BACKLOG
+from vfs.http.listeners import BACKLOG, unpace
 from vfs.http.loop import CONNECTIONS_MAX, Loop
 from vfs.http.native import Application, native_of
 from vfs.http.pace import STALL_SECONDS
@@ -120,12 +120,14 @@ class _Cheroot(WsgiServer):
 
     def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:  # noqa: A002 - cheroot's own signature
         """Make the socket that listens, unless one was given."""
+        made: socket.socket
         if self.given is None:
-            made: socket.socket = super().bind(family, type, proto)
-            return made
-        self.socket = self.given
-        self.bind_addr = self.given.getsockname()[:2]
-        return self.given
+            made = super().bind(family, type, proto)
+        else:
+            made = self.socket = self.given
+            self.bind_addr = made.getsockname()[:2]
+        unpace(made)
+        return made
 
     def blocked(self) -> AbstractContextManager[None]:
         """Mark the calling thread as waiting for its peer; none takes its place."""

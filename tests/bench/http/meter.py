@@ -8,6 +8,13 @@ from typing import Self
 
 _SAMPLE_SECONDS = 0.1
 
+_SPARED = 200
+"""How many times as long as a look at memory takes there is none.
+
+The system walks through all pages for it: 2 ms of a process of 60 MiB, and of a small one next to
+nothing. With a look each 100 ms that alone was the 99th percentile of the larger server's latency.
+"""
+
 
 def tree(process: int) -> list[int]:
     """Return a process and all beneath it."""
@@ -66,8 +73,11 @@ class Meter:
         self._look()
 
     def _watch(self) -> None:
-        while not self._end.wait(_SAMPLE_SECONDS):
+        pause = _SAMPLE_SECONDS
+        while not self._end.wait(pause):
+            began = time.thread_time()
             self._look()
+            pause = max(_SAMPLE_SECONDS, _SPARED * (time.thread_time() - began))
 
     def _look(self) -> None:
         each = [pss_mib(process) for process in tree(self._process)]

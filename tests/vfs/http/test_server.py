@@ -19,6 +19,7 @@ from tests.vfs.http.conftest import Serve, Served, Wire
 from vfs.http import connection as connections
 from vfs.http import loop as loops
 from vfs.http import pool as pools
+from vfs.http.listeners import unpace
 from vfs.http.pool import THREADS
 
 Environ = dict[str, Any]
@@ -52,6 +53,27 @@ def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
 
 def counted(served: Served) -> int:
     return served.looped._loop._count
+
+
+def pacing(sock: socket.socket) -> bytes:
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
+
+
+def test_nothing_paces_a_connection_of_this_machine(serve: Serve) -> None:
+    served = serve(application)
+    served.dial()
+    waiting = served.looped._loop._waiting
+    assert eventually(lambda: bool(waiting))
+    assert [pacing(connection.socket) for connection in waiting.values()] == [b"reno"]
+
+
+@pytest.mark.parametrize("address", ["", "::"])
+def test_what_others_may_reach_is_paced_as_the_system_says(address: str) -> None:
+    with socket.socket(socket.AF_INET6 if address else socket.AF_INET) as listener:
+        before = pacing(listener)
+        listener.bind((address, 0))
+        unpace(listener)
+        assert pacing(listener) == before
 
 
 def reset(wire: Wire) -> None:

@@ -1,5 +1,7 @@
 """A large body goes from its socket into the file, whole and in order, or not at all."""
 
+import contextlib
+import fcntl
 import itertools
 import os
 import socket
@@ -12,9 +14,10 @@ import pytest
 
 from providers.errors import NoSpace
 from vfs.http.bad_request import BadRequest
-from vfs.http.body import SPLICE_FROM_BYTES, Body
+from vfs.http.body import PEEKED_BYTES, SPLICE_FROM_BYTES, Body
 from vfs.http.connection import Connection
 from vfs.http.line import PeerLost
+from vfs.http.splice import LARGE_PIPES_MAX, PIPE_BYTES, Splice
 
 MakeHead = Callable[..., object]
 DATA = bytes(range(251)) * 20_000
@@ -51,7 +54,10 @@ def send(pair: Both) -> Iterator[Callable[[bytes], None]]:
         thread.join()
 
 
-@pytest.mark.parametrize("sizes", [[1], [100_000], [1, 300_000, 5], [17_000], [4096, 70_000]])
+@pytest.mark.parametrize(
+    "sizes",
+    [[1], [100_000], [1, 300_000, 5], [17_000], [4096, 70_000], [65_536, 65_536, 20_000, 70_000]],
+)
 @pytest.mark.parametrize("ahead", [0, 5, 20_000])
 def test_chunks_arrive_whole(
     pair: Both,
@@ -96,6 +102,55 @@ def test_cut_chunks_never_look_whole(
 
     with pytest.raises(BadRequest, match="the body was cut"):
         save()
+
+
+@pytest.mark.parametrize("size", [40_000, 65_536])
+def test_between_equal_chunks_nothing_of_the_next_is_received(
+    pair: Both, make_head: MakeHead, file: int, size: int
+) -> None:
+    """All of it can then be moved; only what finds the second chunk's place is read."""
+    read: list[int] = []
+    receive = pair.line.receive_into
+
+    def counting(buffer: memoryview) -> int:
+        read.append(receive(buffer))
+        return read[-1]
+
+    pair.line.receive_into = counting  # type: ignore[method-assign]
+    chunk = b"%x\r\n%b\r\n" % (size, DATA[:size])
+    sent = chunk * 12 + b"0\r\n\r\n"
+    thread = threading.Thread(target=pair.client.sendall, args=(sent,))
+    thread.start()
+    body = Body(pair.line, make_head(chunked=True))  # type: ignore[arg-type] # it is a head
+    body.splice(file, "/f")
+    for block in body.blocks():
+        os.write(file, block)
+    thread.join()
+    assert os.pread(file, 13 * size, 0) == DATA[:size] * 12
+    assert sum(read) < 3 * PEEKED_BYTES
+    assert body.settle()
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"xx9c40\r\n", b"\r\n-c40\r\n", b"\r\n9c40\n\r", b"\n\n9c40\r\n"]
+)
+def test_what_is_no_size_between_equal_chunks_is_refused(
+    pair: Both, make_head: MakeHead, file: int, wrong: bytes
+) -> None:
+    content = DATA[:40_000]
+    sent = b"9c40\r\n" + content + (b"\r\n9c40\r\n" + content) * 2 + wrong + content
+    thread = threading.Thread(target=pair.client.sendall, args=(sent,))
+    thread.start()
+    body = Body(pair.line, make_head(chunked=True))  # type: ignore[arg-type] # it is a head
+
+    def save() -> None:
+        body.splice(file, "/f")
+        list(body.blocks())
+
+    with pytest.raises(BadRequest, match="chunk"):
+        save()
+    pair.line.interrupt()
+    thread.join()
 
 
 def body_of(pair: Both, make_head: MakeHead, length: int) -> Body:
@@ -158,6 +213,19 @@ def test_a_cut_one_never_looks_whole(
     with pytest.raises(BadRequest, match="the body was cut"):
         body.splice(file, "/f")
     thread.join()
+
+
+def test_few_pipes_are_large_and_none_is_lost(pair: Both, file: int) -> None:
+    def sizes() -> list[int]:
+        with contextlib.ExitStack() as stack:
+            made = [Splice(pair.line, file, "/f") for _ in range(LARGE_PIPES_MAX + 2)]
+            for splice in made:
+                stack.callback(splice.close)
+            return [fcntl.fcntl(splice._into, fcntl.F_GETPIPE_SZ) for splice in made]
+
+    first = sizes()
+    assert max(first[LARGE_PIPES_MAX:]) <= PIPE_BYTES
+    assert sizes() == first
 
 
 def test_a_full_disk_is_the_stores_failure(

@@ -22,6 +22,7 @@ AHEAD_BYTES_MAX: Final = 16 << 20
 
 _HEAD_BYTES = 64 << 10  # a file up to this size comes with its opening
 _FIRST_AHEAD_BYTES = 4 << 20
+_FIRST_AHEAD_PIECES = 4
 _WIDEN_STRETCHES = 8  # so often it is asked whether other sessions can help
 _STRIPED_BYTES = 8 << 20  # with less to come another session is not worth its opening
 
@@ -142,6 +143,9 @@ class SftpReader(Reader):
         if self._train is None and (follows or size > STRETCH_BYTES):
             span = (offset, self.entry.size)
             self._train = _Train(self._site, self._path, self._grip, self.entry, span)
+            if not self._site.is_far:
+                # Two small pieces in a row may be chance, and what comes in vain is in the way.
+                self._train.ahead = min(_FIRST_AHEAD_BYTES, _FIRST_AHEAD_PIECES * size)
         return self._train
 
     def _read_alone(self, offset: int, size: int) -> bytes:
@@ -203,9 +207,9 @@ class SftpReader(Reader):
 class _Train:
     """Stretches of one file that follow each other, some of them on their way. Used by one thread.
 
-    `offset` is where the next byte comes from; `span` is from where to where all of it goes. More
-    is asked for ahead the longer it goes on, and the sessions that have nothing to do help, each
-    with a handle of its own.
+    `offset` is where the next byte comes from; `span` is from where to where all of it goes;
+    `ahead` is how much is asked for ahead, more the longer it goes on. The sessions that have
+    nothing to do help, each with a handle of its own.
     """
 
     def __init__(
@@ -218,7 +222,7 @@ class _Train:
         self._grips = [grip]
         self._asked = self.offset
         self._line: deque[Stretch] = deque()
-        self._ahead = _FIRST_AHEAD_BYTES
+        self.ahead = _FIRST_AHEAD_BYTES
         self._turn = 0
 
     def take(self, size: int) -> bytes:
@@ -242,7 +246,7 @@ class _Train:
         self.offset += len(part)
         if start + len(part) == len(first.view):
             self._line.popleft()
-            self._ahead = min(2 * self._ahead, AHEAD_BYTES_MAX)
+            self.ahead = min(2 * self.ahead, AHEAD_BYTES_MAX)
         return part
 
     def _first(self) -> Stretch:
@@ -266,7 +270,7 @@ class _Train:
 
     def _fill(self) -> None:
         on_the_way = self._asked - self.offset
-        while self._asked < self._end and (not self._line or on_the_way < self._ahead):
+        while self._asked < self._end and (not self._line or on_the_way < self.ahead):
             size = min(STRETCH_BYTES, self._end - self._asked)
             grip = self._grips[self._turn % len(self._grips)]
             self._turn += 1

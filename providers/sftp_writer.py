@@ -27,8 +27,7 @@ from providers.ssh.status import Refused
 from providers.ssh.transfer import Upload
 from providers.ssh.wire import Attributes
 
-_TURN_BYTES: Final = 1 << 20  # what goes to one session before it is the next one's turn
-_STRIPED_BYTES: Final = 8 << 20  # after so much other sessions are asked to help
+_STRIPED_BYTES: Final = 8 << 20  # after so much other sessions are asked to help, and again
 _LARGEST: Final = (1 << 63) - 1
 _HINT_BYTES: Final = 1 << 20  # less is not worth a question
 _NEW = wire.FOR_WRITING | wire.CREATE | wire.EXCLUSIVE
@@ -62,8 +61,8 @@ class SftpWriter(Writer):
     Nothing is ever sent twice: when the session is cut the writer ends, and the old content
     stands. The lock of the path is held while the condition is checked and the rename is made, so
     `expect` is exact among the writers of this process; another process may come in between. One
-    thread at a time; `_legs` is empty once finished, all but `_size`, `_waiting` and `_random` is
-    fixed after the making.
+    thread at a time; `_legs` is empty once finished, all but `_size`, `_waiting`, `_turn`,
+    `_widen_at` and `_random` is fixed after the making.
     """
 
     def __init__(
@@ -86,6 +85,8 @@ class SftpWriter(Writer):
         self._size = 0
         self._waiting = bytearray()
         self._random = False
+        self._turn = 0
+        self._widen_at = _STRIPED_BYTES
         self._mode: int | None = None
         check_path(path)
         self._temporary = temporaries.make(parent(path))
@@ -145,15 +146,12 @@ class SftpWriter(Writer):
                 # Sent together with what follows it, which is not copied for that.
                 start = leg.session.write_size - len(self._waiting)
                 self._flush(view[:start])
-            while len(view) - start >= leg.session.write_size:
-                stop = (
-                    start + (len(view) - start) // leg.session.write_size * leg.session.write_size
-                )
-                stop = min(stop, start + max(_TURN_BYTES, leg.session.write_size))
-                with view[start:stop] as piece:
+            size = leg.session.write_size
+            while len(view) - start >= size:
+                with view[start : start + size] as piece:
                     self._put(self._size, piece)
-                self._size += stop - start
-                start = stop
+                self._size += size
+                start += size
             self._waiting += view[start:]
 
     def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
@@ -263,19 +261,30 @@ class SftpWriter(Writer):
             self._size += len(waiting) + len(more)
 
     def _put(self, offset: int, *parts: wire.Bytes) -> None:
-        if self._size >= _STRIPED_BYTES and len(self._legs) == 1 and not self._random:
+        if self._size >= self._widen_at and len(self._legs) == 1 and not self._random:
+            self._widen_at += _STRIPED_BYTES
             self._widen()
-        leg = self._legs[self._size // _TURN_BYTES % len(self._legs)]
+        leg = self._legs[0]
+        if len(self._legs) > 1:
+            leg = self._next_leg(sum(map(len, parts)))
         with Told(self._path), self._explained(leg):
             if len(parts) > 1:
                 leg.upload.write_piece(offset, *parts)
             else:
                 leg.upload.write(offset, *parts)
 
+    def _next_leg(self, size: int) -> _Leg:
+        """Return the leg whose turn it is: as long as its session takes more without a wait."""
+        for _ in self._legs:
+            if self._legs[self._turn].session.has_room(size):
+                return self._legs[self._turn]
+            self._turn = (self._turn + 1) % len(self._legs)
+        return self._legs[self._turn]  # none does: it waits for the one that took the last
+
     def _widen(self) -> None:
         """Let sessions help that have nothing to do."""
         others = self._site.stripes(writing=True) - 1
-        if others <= 0 or self._size // _TURN_BYTES % 8:
+        if others <= 0:
             return
         place = self._site.place(self._temporary)
         for session in self._site.pool.idle(others):

@@ -91,18 +91,20 @@ class Dialogue:
         if self._failure is not None:
             raise self._gone()
         buffers: list[wire.Bytes] = []
+        total = told = 0
         for request in requests:
             number = next(self._numbers) & 0xFFFFFFFF
-            told = exchange if request.told else None
-            self._calls[number] = (told, request)
-            length = _LEAST_LENGTH + sum(map(len, request.parts))
-            head = wire.HEADER.pack(length, request.kind, number)
-            if length > _BUFFER_BYTES:
-                buffers += (head, *request.parts)
-            else:
-                buffers.append(b"".join((head, *request.parts)))
+            told += request.told
+            self._calls[number] = (exchange if request.told else None, request)
+            length = _LEAST_LENGTH
+            for part in request.parts:
+                length += len(part)
+            total += length
+            buffers += (wire.HEADER.pack(length, request.kind, number), *request.parts)
+        if total <= _BUFFER_BYTES:
+            buffers = [b"".join(buffers)]
         if exchange is not None:
-            exchange.asked += sum(request.told for request in requests)
+            exchange.asked += told
             exchange.since = time.monotonic()
         try:
             self._send(buffers)
@@ -118,7 +120,7 @@ class Dialogue:
         A reply into a view may come until this returns with nothing outstanding; so who must leave
         earlier ends the dialogue by `abort`.
         """
-        if exchange.outstanding <= low:
+        if exchange.asked - exchange.answered <= low:
             return
         exchange.low = low
         exchange.since = time.monotonic()
@@ -128,7 +130,7 @@ class Dialogue:
                 if slept:
                     exchange.sleeping = False
                     self._sleepers.pop(id(exchange), None)
-                if exchange.outstanding <= low:
+                if exchange.asked - exchange.answered <= low:
                     self._pass_on()
                     return
                 if self._failure is not None:
@@ -160,7 +162,7 @@ class Dialogue:
 
     def _lead(self, exchange: Exchange) -> None:
         try:
-            while exchange.outstanding > exchange.low or self._whole():
+            while exchange.asked - exchange.answered > exchange.low or self._whole():
                 self._receive(exchange)
                 if self._heard - exchange.since > self.silence_seconds:
                     self._check_lost(exchange)
@@ -197,7 +199,8 @@ class Dialogue:
 
     def _receive(self, leader: Exchange) -> None:
         """Receive one reply and hand it to whom it belongs."""
-        self._have(_SMALLEST, leader)
+        if self._end - self._start < _SMALLEST:
+            self._have(_SMALLEST, leader)
         length, kind, number = wire.HEADER.unpack_from(self._buffer, self._start)
         _check_length(length)
         found = self._calls.pop(number, None)
@@ -241,7 +244,8 @@ class Dialogue:
     def _have(self, size: int, leader: Exchange) -> None:
         """Return when the buffer holds `size` bytes."""
         while self._end - self._start < size:
-            self._shift()
+            if self._start:
+                self._shift()
             self._end += self._recv(self._buffer[self._end : self._reach()], 1, leader)
 
     def _reach(self) -> int:
@@ -259,16 +263,16 @@ class Dialogue:
         return _BUFFER_BYTES
 
     def _shift(self) -> None:
-        if self._start:
-            rest = self._end - self._start
-            self._buffer[:rest] = self._buffer[self._start : self._end]
-            self._start, self._end = 0, rest
+        rest = self._end - self._start
+        self._buffer[:rest] = self._buffer[self._start : self._end]
+        self._start, self._end = 0, rest
 
     def _take(self, view: memoryview, leader: Exchange) -> None:
         """Fill `view` from the buffer, and then straight from the stream."""
         there = min(len(view), self._end - self._start)
-        view[:there] = self._buffer[self._start : self._start + there]
-        self._start += there
+        if there:
+            view[:there] = self._buffer[self._start : self._start + there]
+            self._start += there
         while there < len(view):
             there += self._recv(view[there:], len(view) - there, leader)
 
@@ -300,6 +304,8 @@ class Dialogue:
             while buffers:
                 sent = self.stream.send(buffers)
                 if sent:
+                    if len(buffers) == 1 and sent == len(buffers[0]):
+                        return
                     stuck = 0.0
                     buffers = _after(buffers, sent)
                     continue

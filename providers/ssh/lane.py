@@ -17,7 +17,7 @@ from typing import Final
 import paramiko
 from cryptography.exceptions import InvalidTag
 
-from providers.ssh.packets import LENGTH, TAG_BYTES, Cipher, Packets, padding_of
+from providers.ssh.packets import LENGTH, REKEY_BYTES, TAG_BYTES, Cipher, Packets, padding_of
 from providers.ssh.stream import MOMENT_RECEIVING_SECONDS, MOMENT_SENDING_SECONDS, timeval
 from providers.ssh.wire import Bytes
 
@@ -29,21 +29,25 @@ _EXTENDED_DATA: Final = 95
 _ENDS: Final = frozenset({1, 96, 97})
 
 _HEAD: Final = struct.Struct(">BBII")  # padding, kind, channel, size
-_TWO: Final = struct.Struct(">II")
 _DATA_AT: Final = _HEAD.size
 _AROUND_BYTES: Final = 1 << 10  # what a packet has around its data, at most
 _RECEIVE_BYTES: Final = 256 << 10
 _SEND_BYTES: Final = 32 << 10
 _SEND_PACKETS: Final = 8
 _LEAST_WINDOW_BYTES: Final = 256 << 10
+_WORD_BYTES: Final = 36  # that the window has grown
+_GATHER_MS: Final = 1
+_NOTHING: Final = memoryview(b"")
+_SHORT: Final = (0, 0, 0, 0)  # stands for the head of a message without any
+_LARGE_BYTES: Final = 8 << 10
 
 
 class Lane:
     """Carries the data of one channel whose socket paramiko's thread has left.
 
-    `_receiving` is held by who receives, and guards the buffers, `_rest`, `_early`, `_owed` and
-    `_over`; the lock `sending` of the packets is held by who sends, and guards `_promised`; the
-    rest is fixed, but `_window`, which `_counting` guards.
+    `_receiving` is held by who receives, and guards the buffers, `_poll`, `_rest`, `_early`,
+    `_owed` and `_over`; the packets' lock `sending` by who sends, and guards `_promised`; the
+    rest is fixed, but `_window` and `_step`, by which it grew last, which `_counting` guards.
     """
 
     def __init__(
@@ -70,6 +74,8 @@ class Lane:
             (socket.SO_SNDTIMEO, MOMENT_SENDING_SECONDS),
         ):
             self._socket.setsockopt(socket.SOL_SOCKET, option, timeval(seconds))
+        self._poll = select.poll()  # takes descriptors above 1,023, as select does not
+        self._poll.register(self._socket, select.POLLIN)
         self._receiving = threading.Lock()
         self._counting = threading.Lock()
         self._longest = largest + _AROUND_BYTES
@@ -77,12 +83,13 @@ class Lane:
         self._plain = memoryview(bytearray(self._longest))
         self._start = 0
         self._end = 0
-        self._rest = memoryview(b"")
+        self._rest = _NOTHING
         self._early: deque[memoryview] = deque()
         self._owed = 0
         self._owed_most = window // 16
         self._over = False
         self._window = channel.out_window_size
+        self._step = self._window or 1
         self._least_window = min(_LEAST_WINDOW_BYTES, self._window // 4)
         self._grown = threading.Event()
         self._piece = min(channel.out_max_packet_size, _SEND_BYTES)
@@ -92,7 +99,7 @@ class Lane:
 
     # Receiving
 
-    def recv_into(self, view: memoryview, least: int) -> int:
+    def recv_into(self, view: memoryview, least: int = 1) -> int:
         """Receive up to `view`'s length, as `Stream.recv_into` does."""
         if not self._receiving.acquire(timeout=MOMENT_RECEIVING_SECONDS if least else 0):
             raise BlockingIOError
@@ -107,48 +114,66 @@ class Lane:
             raise BlockingIOError
         return filled
 
-    def look(self, seconds: float = 0) -> bool:
-        """Take what comes within that time, which may be no data; False if somebody receives."""
+    def look(self, seconds: float = 0, least: int = 1) -> bool:
+        """Take what comes within that time, which may be no data; False if somebody receives.
+
+        Waits a little for `least` bytes to be there, then for any.
+        """
         if not self._receiving.acquire(blocking=False):
             return False
         try:
             if self._rest:
                 self._early.appendleft(memoryview(bytes(self._rest)))
-                self._rest = memoryview(b"")
-            if self._over or not select.select((self._socket,), (), (), seconds)[0]:
+                self._rest = _NOTHING
+            if self._over or not self._comes(seconds, least):
                 return True
             if self._receive():
-                while self._open():
+                while self._open() is not None:
                     if self._rest:
                         self._early.append(memoryview(bytes(self._rest)))
-                        self._rest = memoryview(b"")
+                        self._rest = _NOTHING
         finally:
             self._receiving.release()
         return True
 
+    def _comes(self, seconds: float = 0, least: int = 1) -> bool:
+        if least > 1:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+            try:
+                if self._poll.poll(_GATHER_MS):
+                    return True
+            finally:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        return bool(self._poll.poll(seconds * 1000))
+
     def _fill(self, view: memoryview, least: int) -> int:
         filled, size = 0, len(view)
         while True:
-            if not self._rest and self._early:
-                self._rest = self._early.popleft()
             rest = self._rest
             if rest:
-                count = min(len(rest), size - filled)
-                view[filled : filled + count] = rest[:count]
-                self._rest = rest[count:]
-                filled += count
+                wanted = size - filled
+                if len(rest) > wanted:
+                    view[filled:] = rest[:wanted]
+                    self._rest = rest[wanted:]
+                    return size
+                start, filled = filled, filled + len(rest)
+                view[start:filled] = rest
+                self._rest = _NOTHING
                 if filled == size:
-                    return filled
+                    return size
+            if self._early:
+                self._rest = self._early.popleft()
                 continue
             if self._over:
                 return filled
-            if self._open():
-                continue
-            if filled >= max(least, 1):
+            if self._start != self._end:
+                placed = self._open(view, filled)
+                if placed is not None:
+                    filled += placed
+                    continue
+            if filled and filled >= least:
                 return filled
-            if not least and not select.select((self._socket,), (), (), 0)[0]:
-                return filled
-            if not self._receive():
+            if (not least and not self._comes()) or not self._receive():
                 return filled
 
     def _receive(self) -> bool:
@@ -172,46 +197,59 @@ class Lane:
         self._end += came
         return True
 
-    def _open(self) -> bool:
-        """Open the next packet, if all of it is here; its data is then `_rest`."""
-        start = self._start
-        there = self._end - start
-        if there < LENGTH.size:
-            return False
-        (length,) = LENGTH.unpack_from(self._buffer, start)
+    def _open(self, view: memoryview = _NOTHING, at: int = 0) -> int | None:
+        """Open the next packet, if all of it is here; None if not.
+
+        Returns how much data was put into `view` at `at`: all of a large one that fits there, so
+        that it is not copied. The data of another is then `_rest`.
+        """
+        start, end, buffer = self._start, self._end, self._buffer
+        if end - start < LENGTH.size:
+            return None
+        (length,) = LENGTH.unpack_from(buffer, start)
         if not 0 < length <= self._longest:
             raise ConnectionResetError
-        stop = start + LENGTH.size + length + TAG_BYTES
-        if self._end < stop or not self._may_open():
-            return False
+        sealed = start + LENGTH.size
+        stop = sealed + length + TAG_BYTES
+        if end < stop or not (self._packets.handled.is_set() or self._may_open()):
+            return None
         cipher = self._packets.incoming
         assert cipher is not None
-        plain = self._plain[:length]
-        buffer = self._buffer
+        first = at - _DATA_AT
+        if length > _LARGE_BYTES and 0 <= first <= len(view) - length:
+            # Its head lies for a moment where data is that came before.
+            plain = view[first : first + length]
+            before = bytes(plain[:_DATA_AT])
+        else:
+            plain, before = self._plain[:length], b""
         try:
             cipher.engine.decrypt_into(
-                cipher.nonce(length), buffer[start + 4 : stop], buffer[start : start + 4], plain
+                cipher.nonce(length), buffer[sealed:stop], buffer[start:sealed], plain
             )
         except InvalidTag:
             raise ConnectionResetError from None
         self._start = stop
-        if cipher.is_used_up:
+        if cipher.used >= REKEY_BYTES:
             self._packets.count(cipher)
-        if length >= _DATA_AT and plain[1] == _DATA:
-            padding, _, here, size = _HEAD.unpack_from(plain)
+        padding, kind, here, size = _HEAD.unpack_from(plain) if length >= _DATA_AT else _SHORT
+        if kind == _DATA:
             if here != self._here or _DATA_AT + size + padding > length:
                 raise ConnectionResetError
+            if before:
+                plain[:_DATA_AT] = before
+                return int(size)
             self._rest = plain[_DATA_AT : _DATA_AT + size]
+        elif kind == _WINDOW_ADJUST and _DATA_AT + padding <= length:
+            self._grow(size)  # thousands a second come while we send
         else:
             self._other(bytes(plain[1 : length - plain[0]]))
-        return True
+            plain[: len(before)] = before
+        return 0
 
     def _may_open(self) -> bool:
         """Tell whether the key for the next packet is known: another one may be on its way."""
-        handled = self._packets.handled
-        return handled.is_set() or (
-            threading.current_thread() is not self._transport
-            and handled.wait(MOMENT_RECEIVING_SECONDS)
+        return threading.current_thread() is not self._transport and self._packets.handled.wait(
+            MOMENT_RECEIVING_SECONDS
         )
 
     def _other(self, message: bytes) -> None:
@@ -221,12 +259,6 @@ class Lane:
         kind = message[0]
         if kind in _FOR_NOBODY:
             return
-        if kind == _WINDOW_ADJUST and len(message) >= 1 + _TWO.size:
-            _, more = _TWO.unpack_from(message, 1)
-            with self._counting:
-                self._window += more
-            self._grown.set()
-            return
         if kind == _EXTENDED_DATA:
             self._owed += len(message)
             return
@@ -234,6 +266,14 @@ class Lane:
             self._over = True
             self._grown.set()
         self._packets.hand_over(message)
+
+    def _grow(self, size: int) -> None:
+        """Take the server's word that it takes so much more."""
+        with self._counting:
+            self._window += size
+            self._step = max(size, 1)
+        if not self._grown.is_set():
+            self._grown.set()
 
     def _allow(self, size: int) -> bool:
         """Let the server send so much more; False if it cannot be told now."""
@@ -268,7 +308,7 @@ class Lane:
         if not sending.acquire(timeout=MOMENT_SENDING_SECONDS):
             return 0
         try:
-            if not self._flush():
+            if self._packets.unsent and not self._flush():
                 return 0
             if not self._promised and self._transport.clear_to_send.is_set():
                 self._promised = self._seal(buffers)
@@ -278,6 +318,10 @@ class Lane:
         finally:
             sending.release()
         return promised
+
+    def has_room(self, size: int) -> bool:
+        """Tell whether so much goes without a wait, as `Stream.has_room` does."""
+        return self._window >= size or (self.look() and self._window >= size)
 
     def _may_send(self, buffers: Sequence[Bytes]) -> bool:
         """Tell whether the server takes enough of this, waiting a moment until it does.
@@ -294,8 +338,10 @@ class Lane:
                 raise ConnectionResetError
             if self._window >= wanted and self._transport.clear_to_send.is_set():
                 return True
-            # Nobody may be there to receive the server's word.
-            if not self.look(left):
+            # Its words let a little go each: to wake for every one of them holds up both sides.
+            least = (wanted - self._window) // self._step * _WORD_BYTES
+            # Nobody may be there to receive them.
+            if not self.look(left, least):
                 self._grown.wait(left)
         return False
 
@@ -314,46 +360,40 @@ class Lane:
         cipher = self._packets.outgoing
         assert cipher is not None
         most = min(self._window, _SEND_PACKETS * self._piece)
-        taken = at = 0
-        pieces = iter(buffers)
-        piece = memoryview(b"")
-        while taken < most:
-            limit = min(self._piece, most - taken)
-            size = 0
-            while size < limit:
-                if not piece:
-                    following = next(pieces, None)
-                    if following is None:
-                        break
-                    piece = memoryview(following)
-                    continue
-                count = min(len(piece), limit - size)
-                self._clear[_DATA_AT + size : _DATA_AT + size + count] = piece[:count]
-                piece = piece[count:]
-                size += count
-            if not size:
-                break
-            at = self._seal_one(cipher, size, at)
-            taken += size
+        clear, limit = self._clear, _DATA_AT + self._piece
+        taken, end, at = 0, _DATA_AT, 0  # what lies in `clear` up to `end` is in `taken`
+        for buffer in buffers:
+            piece = memoryview(buffer)
+            start, stop = 0, min(len(piece), most - taken)
+            taken += stop
+            while start < stop:
+                count = min(stop - start, limit - end)
+                clear[end : end + count] = piece[start : start + count]
+                start += count
+                end += count
+                if end == limit:
+                    at = self._seal_one(cipher, end, at)
+                    end = _DATA_AT
+        if end > _DATA_AT:
+            at = self._seal_one(cipher, end, at)
         with self._counting:
             self._window -= taken
         self._packets.unsent = self._sealed[:at]
-        if cipher.is_used_up:
+        if cipher.used >= REKEY_BYTES:
             self._packets.count(cipher)
         return taken
 
-    def _seal_one(self, cipher: Cipher, size: int, at: int) -> int:
-        """Seal the `size` bytes that lie in `_clear`, to `at`; return where that ends."""
-        padding = padding_of(_DATA_AT + size)
-        length = _DATA_AT + size + padding
-        _HEAD.pack_into(self._clear, 0, padding, _DATA, self._there, size)
-        self._clear[_DATA_AT + size : length] = bytes(padding)
-        LENGTH.pack_into(self._sealed, at, length)
-        stop = at + LENGTH.size + length + TAG_BYTES
+    def _seal_one(self, cipher: Cipher, end: int, at: int) -> int:
+        """Seal what lies in `_clear` up to `end`, to `at`; return where that stops."""
+        padding = padding_of(end)
+        length = end + padding
+        clear, sealed = self._clear, self._sealed
+        _HEAD.pack_into(clear, 0, padding, _DATA, self._there, end - _DATA_AT)
+        clear[end:length] = bytes(padding)
+        LENGTH.pack_into(sealed, at, length)
+        body = at + LENGTH.size
+        stop = body + length + TAG_BYTES
         cipher.engine.encrypt_into(
-            cipher.nonce(length),
-            self._clear[:length],
-            self._sealed[at : at + 4],
-            self._sealed[at + 4 : stop],
+            cipher.nonce(length), clear[:length], sealed[at:body], sealed[body:stop]
         )
         return stop

@@ -6,6 +6,7 @@ hosts work. Its window of 2 MiB limits one connection to that much per round tri
 
 import contextlib
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -122,6 +123,12 @@ class OpenSshStream(Stream):
             return self._socket.recv_into(view, 0, socket.MSG_DONTWAIT)
         # Without MSG_WAITALL a large piece would wake us for each of the child's small ones.
         return self._socket.recv_into(view, 0, socket.MSG_WAITALL if least > 1 else 0)
+
+    def has_room(self, size: int) -> bool:
+        """Tell whether the child has taken most of what it was given."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        return bool(poll.poll(0))
 
     def cause(self) -> StorageError:
         """Return the error for what ssh said before it ended."""

@@ -22,6 +22,7 @@ from paramiko.packet import NeedRekeyException, Packetizer
 # would agree on new keys after 2^29, which stops the transfer each time.
 REKEY_BYTES: Final = 1 << 35
 REKEY_PACKETS: Final = 1 << 30
+_PACKET_COST: Final = REKEY_BYTES // REKEY_PACKETS
 
 TAG_BYTES: Final = 16
 LENGTH: Final = struct.Struct(">I")
@@ -36,14 +37,17 @@ _LOOK_SECONDS: Final = 0.5
 
 
 class Cipher:
-    """AES-GCM in one direction (RFC 5647). Used by one thread at a time."""
+    """AES-GCM in one direction (RFC 5647). Used by one thread at a time.
 
-    __slots__ = ("_counter", "_fixed", "engine", "packets", "size")
+    `used` is how many bytes went, a packet counted as 32 more, so that it obeys both limits: it is
+    time for another key when it reaches REKEY_BYTES.
+    """
+
+    __slots__ = ("_counter", "_fixed", "engine", "used")
 
     def __init__(self, engine: AESGCM, iv: bytes) -> None:
         self.engine = engine
-        self.packets = 0
-        self.size = 0
+        self.used = 0
         self._fixed = iv[:4]
         self._counter = int.from_bytes(iv[4:], "big")
 
@@ -51,14 +55,8 @@ class Cipher:
         """Return the nonce of the next packet, which has so many bytes."""
         counter = self._counter
         self._counter = (counter + 1) & _COUNTER
-        self.packets += 1
-        self.size += size
+        self.used += size + _PACKET_COST
         return self._fixed + counter.to_bytes(8, "big")
-
-    @property
-    def is_used_up(self) -> bool:
-        """Tell whether it is time for another key."""
-        return self.size >= REKEY_BYTES or self.packets >= REKEY_PACKETS
 
 
 class Packets(Packetizer):
@@ -126,7 +124,7 @@ class Packets(Packetizer):
 
     def count(self, cipher: Cipher) -> None:
         """Ask for another key when it is time."""
-        if cipher.is_used_up and not self.need_rekey():
+        if cipher.used >= REKEY_BYTES and not self.need_rekey():
             self._trigger_rekey()
 
     # What paramiko calls. Ciphers come as its version gives them, and are passed on as they came.

@@ -56,6 +56,13 @@ class Requests:
         """Tell whether data comes straight from the server's socket."""
         return self.dialogue.stream.is_direct
 
+    def has_room(self, size: int) -> bool:
+        """Tell whether the server takes so many bytes without a wait, as far as is known."""
+        try:
+            return self.dialogue.stream.has_room(size)
+        except OSError:
+            return True  # who sends is told why it fails
+
     def offers(self, extension: str) -> bool:
         """Tell whether the server offers an extension, by its full name."""
         return extension in self.extensions

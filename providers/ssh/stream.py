@@ -42,6 +42,10 @@ class Stream(ABC):
         all, OSError when the stream is broken.
         """
 
+    def has_room(self, size: int) -> bool:
+        """Tell whether the server takes so many bytes without a wait, as far as is known."""
+        return True
+
     @abstractmethod
     def cause(self) -> StorageError:
         """Return why the stream ended, as well as it is known. Called once, after its end."""

@@ -25,6 +25,7 @@ from tests.servers.programs import find
 
 MIB = 1 << 20
 PIECE = 64 << 10
+_BLOCK = os.urandom(MIB)
 
 
 class Client(ABC):
@@ -111,10 +112,10 @@ class Mount(Client):
                 return sum(pool.map(one, offsets))
 
     def write(self, file: Path, size: int) -> int:
-        block, count, in_time = os.urandom(MIB), 0, self.in_time()
+        count, in_time = 0, self.in_time()
         with self._here(file).open("wb", buffering=0) as opened:
             while count < size and in_time(0):
-                count += opened.write(block)
+                count += opened.write(_BLOCK)
             os.fsync(opened.fileno())
         return count
 
@@ -161,7 +162,7 @@ class Rclone(Client):
         return None
 
     def write(self, file: Path, size: int) -> int:
-        source = file.parent / "big"
+        source = file.parents[1] / "big"
         self._run("copyto", "--ignore-times", str(source), f"{self._remote}{file}")
         return source.stat().st_size
 
@@ -225,7 +226,7 @@ class Ours(Client):
         return done
 
     def write(self, file: Path, size: int) -> int:
-        block, in_time, count = os.urandom(MIB), self.in_time(), len(self._sessions)
+        in_time, count = self.in_time(), len(self._sessions)
         self._sessions[0].close_handle(self._sessions[0].open(str(file), wire.WRITE_NEW))
 
         def one(session: SftpSession, first: int) -> int:
@@ -233,7 +234,7 @@ class Ours(Client):
             upload = session.upload(handle)
             done = 0
             for offset in takewhile(in_time, range(first * MIB, size, count * MIB)):
-                upload.write(offset, block)
+                upload.write(offset, _BLOCK)
                 done += MIB
             upload.finish()
             session.fsync(handle)
@@ -293,10 +294,10 @@ class Store(Client):
             return sum(len(data) == PIECE for data in reader.read_many(spans))
 
     def write(self, file: Path, size: int) -> int:
-        block, count, in_time = os.urandom(MIB), 0, self.in_time()
+        count, in_time = 0, self.in_time()
         with self._provider.create(self._path(file)) as writer:
             while count < size and in_time(0):
-                writer.write(block)
+                writer.write(_BLOCK)
                 count += MIB
             writer.commit()
         return count

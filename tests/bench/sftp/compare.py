@@ -1,6 +1,7 @@
 """Measures providers.ssh and the provider on it side by side with sshfs and rclone.
 
     python -m tests.bench.sftp.compare [--rounds 5] [--delays 0,20,100] [--jobs read,small]
+        [--clients sshfs,store]
 
 Rounds are interleaved and their order rotates; printed are medians, and ratios to sshfs and rclone
 (above 1 is better for us). Everything runs on this machine, so only ratios mean something.
@@ -9,6 +10,7 @@ Rounds are interleaved and their order rotates; printed are medians, and ratios 
 import argparse
 import contextlib
 import functools
+import itertools
 import os
 import random
 import statistics
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -33,10 +35,12 @@ UNITS = {"read": "MB/s", "write": "MB/s", "list": "entries/s", "small": "files/s
 ENTRIES = 10_000
 SMALL = 1_000
 _random = random.Random(5)
+_numbers = itertools.count()  # each file is new, so that no kernel remembers it
 
 
 def prepare(root: Path, rounds: int, size: int) -> None:
     """Make what is read: a folder of its own for each round, so that nobody has it cached."""
+    (root / "new").mkdir()
     with (root / "big").open("wb") as big:
         for _ in range(size // MIB):
             big.write(os.urandom(MIB))
@@ -58,8 +62,7 @@ def run(job: str, client: Client, root: Path, number: int, size: int) -> int | N
         offsets = [block * PIECE for block in _random.sample(range(size // PIECE - 1), 1000)]
         return client.pieces(big, offsets, int(job.split()[1]))
     if job == "write":
-        (root / "new").unlink(missing_ok=True)
-        return client.write(root / "new", size)
+        return client.write(root / "new" / str(next(_numbers)), size)
     if job == "list":
         return client.entries(root / f"many{number}")
     return client.small(root / f"small{number}")
@@ -81,8 +84,8 @@ def delayed(port: int, round_trip_ms: float) -> Iterator[int]:
             proxy.terminate()
 
 
-def clients(login: Login, root: Path, far: bool) -> dict[str, Client]:
-    """Connect the clients; far away sshfs may have four connections, which help it there."""
+def clients(login: Login, root: Path, far: bool) -> dict[str, Callable[[], Client]]:
+    """Return how each client is made; far away sshfs may have four connections, which help."""
     ssh = functools.partial(OpenSshStream, login)
     channel = functools.partial(ParamikoStream, login)
     more = 4 if far else 2
@@ -95,15 +98,17 @@ def clients(login: Login, root: Path, far: bool) -> dict[str, Client]:
         key_file=login.key_file,
         connections=more,
     )
+    one = msgspec.structs.replace(options, connections=1)
+    channels = msgspec.structs.replace(options, transport="paramiko")
     return {
-        "sshfs": Mount(login, root, ("max_conns=4",) if far else ()),
-        "rclone": Rclone(login),
-        "ssh": Ours(ssh),
-        f"ssh x{more}": Ours(ssh, more),
-        "paramiko": Ours(channel),
-        "store": Store(options, root),
-        "store 1": Store(msgspec.structs.replace(options, connections=1), root),
-        "store pk": Store(msgspec.structs.replace(options, transport="paramiko"), root),
+        "sshfs": lambda: Mount(login, root, ("max_conns=4",) if far else ()),
+        "rclone": lambda: Rclone(login),
+        "ssh": lambda: Ours(ssh),
+        f"ssh x{more}": lambda: Ours(ssh, more),
+        "paramiko": lambda: Ours(channel),
+        "store": lambda: Store(options, root),
+        "store 1": lambda: Store(one, root),
+        "store pk": lambda: Store(channels, root),
     }
 
 
@@ -119,6 +124,8 @@ def measure(
             start = time.monotonic()
             done = run(job, names[name], root, number, size)
             took = time.monotonic() - start
+            for file in (root / "new").iterdir():
+                file.unlink()
             if done is not None:
                 rates[name].append(done / took / (1e6 if job in {"read", "write"} else 1))
     return {name: statistics.median(found) for name, found in rates.items() if found}
@@ -143,6 +150,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--delays", default="0,20,100", help="round trips in ms")
     parser.add_argument("--jobs", default=",".join(JOBS))
+    parser.add_argument("--clients", default="", help="sshfs, rclone, store, ...; else all")
     parser.add_argument("--size", type=int, default=256, help="MiB of the large file")
     parser.add_argument("--limit", type=float, default=4, help="seconds for one job")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="where files lie")
@@ -167,7 +175,9 @@ def main() -> None:
                     line = f"[127.0.0.1]:{port} {server.host_key}\n"
                     server.known_hosts.write_text(line)
                     login = msgspec.structs.replace(near, port=port)
-                    found = clients(login, root, far=delay > 0)
+                    ways = clients(login, root, far=delay > 0)
+                    wanted = asked.clients.split(",") if asked.clients else ways
+                    found = {name: ways[name]() for name in wanted}
                     try:
                         for job in asked.jobs.split(","):
                             show(job, delay, measure(found, job, root, asked.rounds, size))

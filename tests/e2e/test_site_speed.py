@@ -31,10 +31,9 @@ TRIES = 3
 # What is wanted is 0.8, of a cached file 0.95: the medians that are printed tell it. These guards
 # are on the quickest rounds, and leave room for a machine that does other things beside.
 LEAST = 0.6
-# Far from what is wanted: a cold read also writes every byte to the cache, sums it and reads it
-# back before it is sent. This only notices when it gets worse; 0.53 to 0.56 was seen, where it had
-# been 0.70 of a provider that was a third slower.
-LEAST_COLD = 0.4
+# Below what is wanted: a cold read also sums every byte and writes it to the cache. This notices
+# when it gets worse; by the quickest rounds 0.53 to 0.94 was seen, by medians 0.47 to 0.87.
+LEAST_COLD = 0.45
 LEAST_CACHED = 0.9
 OLD_SECOND = 1_600_000_000
 

@@ -200,6 +200,8 @@ class SftpReader(Reader):
                     raise Changed
                 grips = held(self._site, (session,), self._path, self.entry.version)
             if not grips:
+                if not session.alive:  # which says nothing of the file
+                    raise Unavailable(detail="the connection was cut once more; read it again")
                 raise Changed
             self._grip = grips[0]
 

@@ -24,6 +24,8 @@ def listeners(host: str, port: int, count: int) -> list[socket.socket]:
         first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         for _ in range(count - 1):
             made.append(_socket(first.family))
+            # Those of a gateway of one process, which fade away too, are of another kind.
+            made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             made[-1].bind(first.getsockname())
     except BaseException:

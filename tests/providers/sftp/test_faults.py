@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from providers.errors import (
 )
 from providers.pool import Pool
 from providers.sftp import SftpProvider
+from providers.sftp_grip import Grip, held
 from providers.ssh.session import SftpSession
 from providers.testing.content import is_whole, signed
 from tests.servers.sshd import Sshd
@@ -86,6 +88,26 @@ def test_a_read_that_is_cut_and_a_file_that_is_replaced(
             reader.read_at(100, 100)
         with pytest.raises(Changed):
             reader.read_at(100, 3 * MIB)
+
+
+def test_a_read_that_is_cut_again_while_it_is_taken_up(
+    server: Sshd, store: SftpProvider, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That says nothing of the file: it is Unavailable, not Changed, and the next read goes on."""
+    old_file(root / "file", signed(4 * MIB))
+
+    def cut(*arguments: Any) -> list[Grip]:
+        server.cut()
+        return held(*arguments)
+
+    with store.open("file") as reader:
+        reader.read_at(0, 100)
+        server.cut()
+        with monkeypatch.context() as patch:
+            patch.setattr("providers.sftp_reader.held", cut)
+            with pytest.raises(Unavailable, match="cut once more"):
+                reader.read_at(MIB, 100)
+        assert is_whole(reader.read_at(0, 4 * MIB))
 
 
 def test_many_pieces_that_are_cut(server: Sshd, store: SftpProvider, root: Path) -> None:
@@ -185,7 +207,7 @@ def test_a_file_that_is_overwritten_in_place(store: SftpProvider, root: Path, bl
     with store.open("file") as reader:
         with contextlib.suppress(Changed):
             for offset in range(0, size, block):
-                if offset >= size // 2:
+                if offset >= size // 2 and offset % MIB == 0:
                     with (root / "file").open("r+b") as file:
                         file.write(new)
                 read += reader.read_at(offset, block)  # what was read ahead is whole and old

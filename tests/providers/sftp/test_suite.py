@@ -112,7 +112,7 @@ class TestCached(TestOpenSsh):
     """The suite through the cache; what others do is looked for each time."""
 
     @pytest.fixture
-    def provider(self, server: Sshd, tmp_path: Path) -> Iterator[Provider]:  # type: ignore[override]  # fixtures ask for what they need
+    def provider(self, server: Sshd, tmp_path: Path) -> Iterator[Provider]:
         with (
             BlockCache(tmp_path / "cache") as blocks,
             contextlib.closing(self.cached(server, tmp_path, blocks)) as store,

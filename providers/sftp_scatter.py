@@ -14,6 +14,7 @@ from providers.ssh.stretch import Stretch
 _GROUP_BYTES = 512 << 10  # what is looked behind together
 _GROUP_SPANS = 32
 _AHEAD_GROUPS = 8
+_AHEAD_GROUPS_NEAR = 4  # more of it would leave the processor's caches before it is taken
 _WIDEN_GROUPS = 16  # after so many groups other sessions are asked to help
 
 Span = tuple[int, int]
@@ -43,9 +44,10 @@ class Scatter:
 
     def run(self) -> Iterator[Piece]:
         """Yield offset, size and bytes of each span; None where it is no small piece."""
+        ahead = _AHEAD_GROUPS if self._site.is_far else _AHEAD_GROUPS_NEAR
         try:
             while not self.is_cut:
-                while len(self._line) < _AHEAD_GROUPS * len(self._grips) and self._ask():
+                while len(self._line) < ahead * len(self._grips) and self._ask():
                     continue
                 if not self._line:
                     return

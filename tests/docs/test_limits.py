@@ -19,12 +19,14 @@ LIMIT = re.compile(r"(?:^|_)(?:MAX|LIMIT)(?:_|$)|^[A-Z_]+_SECONDS$|^FRAMING_|_PE
 # A limit on what is told or kept, not on what a client may do.
 EXEMPT = {
     "vfs.auth.authenticator.LOOK_SECONDS",
+    "vfs.dav.granted.KNOWN_MAX",
     "vfs.dav.sweeper.INTERVAL_SECONDS",
     "vfs.http.connection.LINGER_SECONDS",
     "vfs.http.loop.EXPIRE_SECONDS",
     "vfs.http.promptness.KINDS_MAX",
     "vfs.http.promptness.REST_SECONDS",
     "vfs.http.promptness.SLOW_SECONDS",
+    "vfs.http.splice.LARGE_PIPES_MAX",
     "vfs.state.connections.WAIT_SECONDS",
     "vfs.state.limits.CONFLICTS_MAX",
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vfs.auth.matrix import FILE, FOLDER, GONE, NEW, VERBS, Verb
+from tests.vfs.auth.matrix import DERIVED, FILE, FOLDER, GONE, NEW, OF_NOTHING, VERBS, Need, Verb
 from vfs import config
 from vfs.auth import scopes
 from vfs.auth.caller import ANONYMOUS, Caller
@@ -37,7 +37,13 @@ OF = {
     "move": "a file to a new name",
     "lock": "a file",
     "lock new": "a new name",
+    "get derived": "a derived file",
+    "head derived": "a derived file",
+    "derived of nothing": "a derived file of a name that is not there",
+    "own jobs": "the list of one's own jobs",
+    "another's job": "somebody else's job",
 }
+PLACES = {FILE, FOLDER, GONE, NEW, DERIVED, OF_NOTHING}
 HEAD = '[server]\nlisten = "127.0.0.1:0"\n[mounts."/data"]\nprovider = "memory"\n'
 
 
@@ -54,12 +60,22 @@ def table(page: str, head: str) -> list[list[str]]:
     return found
 
 
+def where(verb: Verb, need: Need) -> str:
+    """Return where a right is needed, if that is not what the request names."""
+    if need.path == verb.headers.get("Destination"):
+        return " at the destination"
+    if need.path == verb.target or "Destination" in verb.headers:
+        return ""
+    if verb.target in {DERIVED, OF_NOTHING}:
+        return " at its source"
+    return " at what it makes" if need.path == DERIVED else ""
+
+
 def row(verb: Verb) -> list[str]:
     needs = []
     for need in verb.needs:
-        assert need.path in {FILE, FOLDER, GONE, NEW} or "Destination" in verb.headers or need.way
-        there = need.path == verb.headers.get("Destination")
-        needs.append(" or ".join(need.rights) + (" at the destination" if there else ""))
+        assert need.path in PLACES or "Destination" in verb.headers or need.way
+        needs.append(" or ".join(need.rights) + where(verb, need))
     return [verb.method, OF[verb.name], "; ".join(needs) or "nothing"]
 
 

@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # compiles the whole product anew, which takes longer than the rest of its start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Below nohup every program that a test starts would be deaf to the signal that some tests send.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # quick and ci: the same examples each time, so that a red run stays red and a change is judged by
 # what it changes. nightly: other examples each time, with patience, and the blob that repeats them.

@@ -61,45 +61,30 @@ class Client(ABC):
         """Leave."""
 
 
-class Mount(Client):
-    """sshfs: jobs go through the kernel."""
+class Mounted:
+    """A folder of the server as the kernel shows it. All is fixed."""
 
-    def __init__(self, login: Login, root: Path, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, root: Path, argv: list[str]) -> None:
         self._root = root
-        self._folder = Path(tempfile.mkdtemp(prefix="sshfs-"))
-        keys = {
-            "IdentityFile": login.key_file,
-            "UserKnownHostsFile": login.known_hosts,
-            "Ciphers": "aes128-gcm@openssh.com",
-        }
-        words = [f"-o{name}={value}" for name, value in keys.items()]
-        words += [f"-o{option}" for option in options]
-        source = f"{login.user}@{login.host}:{root}"
-        argv = [find("sshfs"), "-F", "/dev/null", "-p", str(login.port), *words, source]
+        self._folder = Path(tempfile.mkdtemp(prefix="mounted-"))
         subprocess.run([*argv, str(self._folder)], check=True, timeout=60)
 
-    def _here(self, path: Path) -> Path:
+    def here(self, path: Path) -> Path:
+        """Return where a file of the server stands here."""
         return self._folder / path.relative_to(self._root)
 
-    def _forget(self, file: Path) -> None:
-        """Drop what the kernel remembers of a file, as a first read finds it."""
-        with file.open("rb") as opened:
+    def fresh(self, path: Path) -> Path:
+        """Return the same, and drop what the kernel remembers of it, as a first read finds it."""
+        here = self.here(path)
+        with here.open("rb") as opened:
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return here
 
-    def read(self, file: Path) -> int:
-        here, count, buffer = self._here(file), 0, bytearray(MIB)
-        self._forget(here)
-        in_time = self.in_time()
-        with here.open("rb", buffering=0) as opened:
-            while in_time(0) and (size := opened.readinto(buffer)):
-                count += size
-        return count
-
-    def pieces(self, file: Path, offsets: list[int], at_once: int) -> int:
-        here = self._here(file)
-        self._forget(here)
-        in_time = self.in_time()
-        with here.open("rb", buffering=0) as opened:
+    def pieces(
+        self, file: Path, offsets: list[int], at_once: int, in_time: Callable[[object], bool]
+    ) -> int:
+        """Read 64 KiB at each offset, as long as there is time."""
+        with self.fresh(file).open("rb", buffering=0) as opened:
 
             def one(offset: int) -> bool:
                 if not in_time(0):
@@ -111,16 +96,48 @@ class Mount(Client):
             with ThreadPoolExecutor(at_once) as pool:
                 return sum(pool.map(one, offsets))
 
+    def close(self) -> None:
+        """Unmount it."""
+        subprocess.run([find("fusermount3"), "-u", "-z", str(self._folder)], check=True, timeout=30)
+        self._folder.rmdir()
+
+
+class Mount(Client):
+    """sshfs: jobs go through the kernel."""
+
+    def __init__(self, login: Login, root: Path, options: tuple[str, ...] = ()) -> None:
+        keys = {
+            "IdentityFile": login.key_file,
+            "UserKnownHostsFile": login.known_hosts,
+            "Ciphers": "aes128-gcm@openssh.com",
+        }
+        words = [f"-o{name}={value}" for name, value in keys.items()]
+        words += [f"-o{option}" for option in options]
+        source = f"{login.user}@{login.host}:{root}"
+        argv = [find("sshfs"), "-F", "/dev/null", "-p", str(login.port), *words, source]
+        self._mounted = Mounted(root, argv)
+
+    def read(self, file: Path) -> int:
+        count, buffer = 0, bytearray(MIB)
+        here, in_time = self._mounted.fresh(file), self.in_time()
+        with here.open("rb", buffering=0) as opened:
+            while in_time(0) and (size := opened.readinto(buffer)):
+                count += size
+        return count
+
+    def pieces(self, file: Path, offsets: list[int], at_once: int) -> int:
+        return self._mounted.pieces(file, offsets, at_once, self.in_time())
+
     def write(self, file: Path, size: int) -> int:
         count, in_time = 0, self.in_time()
-        with self._here(file).open("wb", buffering=0) as opened:
+        with self._mounted.here(file).open("wb", buffering=0) as opened:
             while count < size and in_time(0):
                 count += opened.write(_BLOCK)
             os.fsync(opened.fileno())
         return count
 
     def entries(self, folder: Path) -> int:
-        with os.scandir(self._here(folder)) as found:
+        with os.scandir(self._mounted.here(folder)) as found:
             return sum(entry.stat().st_nlink > 0 for entry in found)
 
     def small(self, folder: Path) -> int:
@@ -129,23 +146,26 @@ class Mount(Client):
         def one(file: Path) -> bool:
             return in_time(0) and len(file.read_bytes()) > 0
 
+        files = [self._mounted.here(file) for file in sorted(folder.iterdir())]
         with ThreadPoolExecutor(16) as pool:
-            return sum(pool.map(one, [self._here(file) for file in sorted(folder.iterdir())]))
+            return sum(pool.map(one, files))
 
     def close(self) -> None:
-        subprocess.run([find("fusermount3"), "-u", "-z", str(self._folder)], check=True, timeout=30)
-        self._folder.rmdir()
+        self._mounted.close()
 
 
 class Rclone(Client):
-    """rclone's commands; connecting is part of each job."""
+    """rclone's commands, where connecting is part of each job; its mount for random reads."""
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: Login, root: Path) -> None:
         self._remote = (
             f":sftp,host={login.host},port={login.port},user={login.user},"
             f'key_file="{login.key_file}",shell_type=unix,md5sum_command=none,'
             "sha1sum_command=none,ciphers=aes128-gcm@openssh.com:"
         )
+        words = ["--config", "/dev/null", "--daemon", "--vfs-cache-mode", "off"]
+        source = f"{self._remote}{root}"
+        self._mounted = Mounted(root, [find("rclone"), "mount", *words, source])
 
     def _run(self, *words: str, output: int = subprocess.DEVNULL) -> bytes:
         argv = [find("rclone"), "--config", "/dev/null", *words]
@@ -158,8 +178,8 @@ class Rclone(Client):
         self._run("cat", f"{self._remote}{file}")
         return file.stat().st_size
 
-    def pieces(self, file: Path, offsets: list[int], at_once: int) -> None:
-        return None
+    def pieces(self, file: Path, offsets: list[int], at_once: int) -> int:
+        return self._mounted.pieces(file, offsets, at_once, self.in_time())
 
     def write(self, file: Path, size: int) -> int:
         source = file.parents[1] / "big"
@@ -175,6 +195,9 @@ class Rclone(Client):
         count = len(list(Path(target).iterdir()))
         shutil.rmtree(target)
         return count
+
+    def close(self) -> None:
+        self._mounted.close()
 
 
 class Ours(Client):

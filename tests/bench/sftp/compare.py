@@ -102,7 +102,7 @@ def clients(login: Login, root: Path, far: bool) -> dict[str, Callable[[], Clien
     channels = msgspec.structs.replace(options, transport="paramiko")
     return {
         "sshfs": lambda: Mount(login, root, ("max_conns=4",) if far else ()),
-        "rclone": lambda: Rclone(login),
+        "rclone": lambda: Rclone(login, root),
         "ssh": lambda: Ours(ssh),
         f"ssh x{more}": lambda: Ours(ssh, more),
         "paramiko": lambda: Ours(channel),

@@ -196,6 +196,7 @@ class TiffFile:
                 f"layer {layer} has {len(pages)} levels",
                 asked=f"level {level}",
                 limit=f"0 to {len(pages) - 1}",
+                example=f"level={min(max(level, 0), len(pages) - 1)}",
             )
         return pages[level]
 
@@ -211,4 +212,5 @@ class TiffFile:
             f"the file has {self.layers} layers",
             asked=f"layer {layer}",
             limit=f"0 to {self.layers - 1}",
+            example=f"layer={min(max(layer, 0), self.layers - 1)}",
         )

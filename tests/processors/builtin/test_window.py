@@ -196,6 +196,20 @@ def test_a_request_over_a_limit_is_refused_before_a_pixel_is_read(
         assert far.bytes < 100_000
 
 
+def test_who_asks_for_what_is_not_there_is_told_what_is_nearest(
+    stack: tuple[Path, np.ndarray],
+) -> None:
+    path, pixels = stack
+    last = len(pixels) - 1
+    for asked, nearest in (
+        (params(layer=Layers.of(last + 90), grid=GRID), f"layer={last}"),
+        (params(layer=Layers.of(1), level=7, grid=GRID), "level=0"),
+    ):
+        with FileSource(path) as source, pytest.raises(OutOfRange) as refused:
+            Window().plan(source, asked, PlainContext())
+        assert refused.value.example == nearest
+
+
 def test_what_a_format_cannot_hold_is_refused_with_one_that_can(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((2, 20, 30), np.float32), photometric="minisblack")

@@ -2,7 +2,7 @@
 
 import mimetypes
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -12,7 +12,7 @@ from processors.grammar.derivation import Derivation, Step
 from processors.making.asking import Asking
 from processors.making.order import OpenSource
 from processors.making.remembered import Remembered
-from processors.work.runner import Call, Outcome
+from processors.work.runner import Call, Kind, Outcome
 from processors.work.wire import identity_of
 
 _PLANS_MAX = 10_000
@@ -97,7 +97,7 @@ class Questions:
 
         return (self._once(self._lists, key, ask) if source else ask())[0]
 
-    def _call(self, kind: Any, steps: Sequence[Step], who: str, identity: str) -> Call:  # noqa: ANN401 - a Kind
+    def _call(self, kind: Kind, steps: Sequence[Step], who: str, identity: str) -> Call:
         return Call(
             kind=kind,
             steps=steps,

@@ -100,9 +100,10 @@ class Channel:
             raise msgspec.DecodeError("the message is too long")
         payload = self._take(length, look)
         descriptors, self._descriptors = self._descriptors[:count], self._descriptors[count:]
+        if len(descriptors) != count:
+            close_all(descriptors)
+            raise msgspec.DecodeError("descriptors are missing")
         try:
-            if len(descriptors) != count:
-                raise msgspec.DecodeError("descriptors are missing")  # noqa: TRY301 - as the line below
             return _decoder.decode(payload), descriptors
         except BaseException:
             close_all(descriptors)
